@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Installs what building and testing Legator needs on Debian. Asks for nothing when all is there.
+set -euo pipefail
+
+packages=(
+    nginx-light jq curl openssl iproute2 procps psmisc
+    busybox git python3 perl gawk sqlite3 attr acl util-linux
+)
+
+missing=()
+for package in "${packages[@]}"; do
+    dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
+done
+if [ "${#missing[@]}" -gt 0 ]; then
+    echo "setup: installing ${missing[*]}" >&2
+    [ "$(id -u)" = 0 ] || { echo "setup: run as root, or install: ${missing[*]}" >&2; exit 1; }
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq
+    # A service that a package brings is not started: tests start their own.
+    printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d.legator && chmod +x /usr/sbin/policy-rc.d.legator
+    created=no
+    [ -e /usr/sbin/policy-rc.d ] || { mv /usr/sbin/policy-rc.d.legator /usr/sbin/policy-rc.d; created=yes; }
+    rm -f /usr/sbin/policy-rc.d.legator
+    apt-get install -y -qq --no-install-recommends "${missing[@]}"
+    [ "$created" = no ] || rm -f /usr/sbin/policy-rc.d
+fi
+command -v cargo >/dev/null || { echo "setup: no cargo: install Rust 1.95 or newer (https://rustup.rs)" >&2; exit 1; }
+if ! cargo nextest --version >/dev/null 2>&1; then
+    echo "setup: installing cargo-nextest" >&2
+    cargo install --locked cargo-nextest
+fi
