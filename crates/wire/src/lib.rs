@@ -5,6 +5,7 @@
 
 pub mod approval;
 pub mod checkpoint;
+pub mod corridor;
 pub mod credential;
 pub mod dsse;
 pub mod frame;
