@@ -21,6 +21,7 @@ pub mod plan;
 pub mod rights;
 pub mod risk;
 pub mod selector;
+pub mod session;
 pub mod span;
 pub mod task;
 pub mod text;
