@@ -1,1 +1,29 @@
-//! 
+//! The only user of the database: transactions, events, sealed rows, and one module a noun.
+//!
+//! Owns every SQL statement of the product. Decides nothing: what may happen is decided in core, policy and gate.
+//! Invariant: a write of what people and hosts caused carries its event in the same transaction.
+
+pub mod chain;
+mod error;
+mod events;
+pub mod idempotency;
+pub mod leases;
+pub mod meta;
+mod open;
+pub mod rights;
+mod seal;
+pub mod sealed;
+pub mod sql;
+mod store;
+pub mod system;
+mod tx;
+mod writer;
+
+pub use error::StoreError;
+pub use events::{Audited, Op};
+pub use open::{Options, Place};
+pub use rights::Sealed;
+pub use seal::Sealer;
+pub use sealed::Kind;
+pub use store::{Keeping, Store};
+pub use tx::Tx;
