@@ -53,6 +53,11 @@ impl<T> Audited<T> {
         Self { value, events: vec![(Some(op), event)] }
     }
 
+    /// The same events with another value.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Audited<U> {
+        Audited { value: change(self.value), events: self.events }
+    }
+
     /// One more event.
     #[must_use]
     pub fn and(mut self, event: NewEvent) -> Self {
@@ -164,7 +169,15 @@ pub(crate) async fn insert(
             let (host, plan, task) = about(row);
             let event = &row.event;
             serde_json::json!([
-                event.id, event.tenant, event.at.millis(), event.kind, host, plan, task, row.rights, row.body
+                event.id,
+                event.tenant,
+                event.at.millis(),
+                event.kind,
+                host,
+                plan,
+                task,
+                row.rights,
+                row.body
             ])
         })
         .collect();

@@ -3,13 +3,13 @@
 //! Owns the two doors `write` (an act, with its event) and `keep` (bookkeeping, by name). Decides nothing.
 //! Invariant: one act is one transaction; it is durable when `write` returns.
 
+use crate::StoreError;
 use crate::events::{Audited, Op};
 use crate::open::{self, Connections, Options};
 use crate::rights::{self, Book};
 use crate::seal::Sealer;
 use crate::tx::Tx;
 use crate::writer::{Turn, Writer};
-use crate::StoreError;
 use legator_core::clock::Clock;
 use legator_core::ids::{Ids, TenantId, TraceId};
 use sea_orm::DatabaseConnection;
@@ -43,6 +43,7 @@ pub(crate) struct Inner {
     pub writer: Writer,
     pub sealer: Sealer,
     pub book: Book,
+    pub fleets: crate::hosts::Cache,
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn Ids>,
     // Dropped last: the file goes after the connections.
@@ -67,7 +68,8 @@ impl Store {
         open::migrate(&writer).await?;
         let writer = Writer::new(writer);
         let (clock, ids) = (options.clock, options.ids);
-        let inner = Inner { reader, writer, sealer, book: Book::new(), clock, ids, _scratch: scratch };
+        let (book, fleets) = (Book::new(), crate::hosts::Cache::default());
+        let inner = Inner { reader, writer, sealer, book, fleets, clock, ids, _scratch: scratch };
         let store = Self { inner: Arc::new(inner) };
         rights::adopt_all(&store).await?;
         Ok(store)
@@ -114,7 +116,8 @@ impl Store {
         E: From<StoreError>,
     {
         let mut turn = self.inner.writer.turn().await.map_err(E::from)?;
-        let tx = Tx::new(self, op.clone(), turn.transaction().await.map_err(E::from)?, crate::tx::Purpose::Act);
+        let tx =
+            Tx::new(self, op.clone(), turn.transaction().await.map_err(E::from)?, crate::tx::Purpose::Act);
         match work(&tx).await {
             Ok(Audited { value, events }) => {
                 if let Err(error) = tx.record(events).await {
