@@ -5,6 +5,9 @@ set -euo pipefail
 packages=(
     nginx-light jq curl openssl iproute2 procps psmisc
     busybox git python3 perl gawk sqlite3 attr acl util-linux
+    # what the cage is tried with
+    at bsdutils cron dbus-bin e2fsprogs ed file findutils gdb keyutils kmod lsof
+    openssh-client python3-pip rsync systemd util-linux-extra vim
 )
 
 missing=()

@@ -1,0 +1,68 @@
+//! Tests of the list of secrets: found through links, by inode, and refused when it is not meant.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stderr)]
+
+use super::*;
+use std::fs;
+use std::os::unix::fs::symlink;
+
+struct Host {
+    dir: tempfile::TempDir,
+    secrets: Secrets,
+}
+
+fn host() -> Host {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    fs::create_dir_all(root.join("state")).unwrap();
+    fs::create_dir_all(root.join("tokens/deep")).unwrap();
+    fs::write(root.join("state/probe.key"), "key").unwrap();
+    fs::write(root.join("tokens/deep/one"), "token").unwrap();
+    fs::write(root.join("plain"), "plain").unwrap();
+    let secrets = Secrets::new(&root.join("state"), &[root.join("tok*")]).unwrap();
+    Host { dir, secrets }
+}
+
+#[test]
+fn a_secret_is_hidden_by_every_name_it_has() {
+    let host = host();
+    let root = host.dir.path();
+    symlink(root.join("state"), root.join("link")).unwrap();
+    fs::hard_link(root.join("state/probe.key"), root.join("hard")).unwrap();
+    let secrets = Secrets::new(&root.join("state"), &[root.join("state/probe.key"), root.join("tok*")]).unwrap();
+    for name in ["state", "state/probe.key", "link/probe.key", "tokens/deep/one", "hard", "tokens/deep/../deep/one"] {
+        assert!(secrets.hides(&root.join(name)), "{name}");
+    }
+    for name in ["link/probe.key", "hard", "tokens/deep/one"] {
+        assert!(secrets.hides_file(&File::open(root.join(name)).unwrap()), "{name}");
+    }
+}
+
+#[test]
+fn what_is_no_secret_stays_readable() {
+    let host = host();
+    let plain = host.dir.path().join("plain");
+    assert!(!host.secrets.hides(&plain));
+    assert!(!host.secrets.hides_file(&File::open(&plain).unwrap()));
+    assert!(!host.secrets.hides(&host.dir.path().join("not-there")));
+}
+
+#[test]
+fn what_does_not_exist_yet_below_a_secret_is_hidden() {
+    let host = host();
+    assert!(host.secrets.hides(&host.dir.path().join("state/new")));
+}
+
+#[test]
+fn a_list_that_cannot_be_meant_is_refused() {
+    for bad in ["relative", "", "/a/../b", "/"] {
+        assert!(Secrets::new(Path::new("/state"), &[PathBuf::from(bad)]).is_err(), "{bad:?}");
+        assert!(Secrets::new(Path::new(bad), &[]).is_err(), "{bad:?}");
+    }
+}
+
+#[test]
+fn shadow_is_on_the_list() {
+    let host = host();
+    assert!(host.secrets.hides(Path::new("/etc/shadow")));
+    assert!(!host.secrets.hides(Path::new("/etc/passwd")));
+}
