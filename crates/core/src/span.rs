@@ -44,7 +44,7 @@ impl Span {
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let exact = UNITS.iter().rev().find(|(_, size)| self.0 >= *size && self.0 % size == 0);
+        let exact = UNITS.iter().rev().find(|(_, size)| self.0 >= *size && self.0.is_multiple_of(*size));
         match exact {
             Some((unit, size)) => write!(f, "{}{unit}", self.0 / size),
             None => write!(f, "0s"),

@@ -1,0 +1,173 @@
+//! `approvals`: see exactly what waits, and decide about it.
+//!
+//! Invariant: the digest that is sent, and signed, is computed here from the bytes that were rendered here.
+
+use crate::cli::Session;
+use crate::client::encode;
+use crate::exit::{Exit, Fault, Outcome};
+use crate::out::{self, Format, col, wide, word};
+use crate::plan::Shown;
+use clap::{Args, Subcommand};
+use legator_core::ids::PersonId;
+use legator_core::span::Span;
+use legator_wire::approval::{Approval, Vote};
+use legator_wire::dsse::Envelope;
+use legator_wire::keys::Signer as _;
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::io::{IsTerminal as _, Write as _};
+
+/// What to do with what waits.
+#[derive(Debug, Subcommand)]
+pub enum Approvals {
+    /// List plans that wait for approvals
+    List,
+    /// Show one as it would be signed
+    Show {
+        /// The plan
+        plan: String,
+    },
+    /// Say yes
+    Approve(Decide),
+    /// Say no: it ends the plan
+    Reject(Decide),
+    /// Take your yes back, before it is dispatched
+    Revoke {
+        /// The plan
+        plan: String,
+    },
+}
+
+/// A decision.
+#[derive(Debug, Args)]
+pub struct Decide {
+    /// The plan
+    plan: String,
+    /// Why
+    #[arg(long)]
+    reason: Option<String>,
+    /// Do not ask again
+    #[arg(long, short)]
+    yes: bool,
+    /// Decide alone in an emergency: admins only, with a reason, marked for ever
+    #[arg(long, requires = "reason")]
+    break_glass: bool,
+}
+
+/// Runs it.
+pub async fn run(session: &Session, command: Approvals) -> Outcome {
+    match command {
+        Approvals::List => list(session).await,
+        Approvals::Show { plan } => {
+            let (shown, answer) = fetch(session, &plan).await?;
+            out::record(session.format, &answer, || shown.text());
+            Ok(Exit::Ok)
+        }
+        Approvals::Approve(decide) => settle(session, decide, Vote::Approve).await,
+        Approvals::Reject(decide) => settle(session, decide, Vote::Reject).await,
+        Approvals::Revoke { plan } => {
+            let path = format!("/api/v1/approvals/{}", encode(&plan));
+            let plan = session.client.call(Method::DELETE, &path, &Value::Null).await?;
+            out::record(session.format, &plan, || super::plans::text(&plan));
+            Ok(Exit::Ok)
+        }
+    }
+}
+
+async fn list(session: &Session) -> Outcome {
+    let plans = session.client.list("/api/v1/plans?state=pending", 1_000).await?;
+    let columns = [
+        col("PLAN", "id"),
+        col("DOES", "text"),
+        col("LEVEL", "level"),
+        col("NEEDS", "decision.approvals_needed"),
+        wide("ASKED BY", "requester"),
+        col("DECIDE BY", "decide_by"),
+    ];
+    out::records(session.format, &plans, &columns);
+    Ok(Exit::Ok)
+}
+
+/// The plan as its bytes say, checked here.
+pub async fn fetch(session: &Session, plan: &str) -> Result<(Shown, Value), Fault> {
+    let answer: Value = session.client.get(&format!("/api/v1/plans/{}/bytes", encode(plan))).await?;
+    Ok((Shown::parse(&answer)?, answer))
+}
+
+async fn settle(session: &Session, decide: Decide, vote: Vote) -> Outcome {
+    let (shown, _) = fetch(session, &decide.plan).await?;
+    if matches!(session.format, Format::Table | Format::Wide) {
+        out::note(shown.text().trim_end());
+    }
+    if !decide.yes && !confirmed(vote).await? {
+        out::note("nothing was decided");
+        return Ok(Exit::Failed);
+    }
+    let plan = send(session, &shown, Ballot { vote, reason: decide.reason, break_glass: decide.break_glass })
+        .await?;
+    out::record(session.format, &plan, || format!("plan {} is {}", word(&plan, "id"), word(&plan, "state")));
+    Ok(Exit::Ok)
+}
+
+/// A vote on its way.
+pub struct Ballot {
+    /// Yes or no.
+    pub vote: Vote,
+    /// Why.
+    pub reason: Option<String>,
+    /// Alone, in an emergency.
+    pub break_glass: bool,
+}
+
+/// Sends a vote on the plan that was shown, signed where this person has a key of their own.
+pub async fn send(session: &Session, shown: &Shown, ballot: Ballot) -> Result<Value, Fault> {
+    let digest = shown.plan.digest();
+    let mut body = json!({"plan": shown.plan.body().plan, "digest": digest, "decision": ballot.vote});
+    if let Some(signature) = sign(session, shown, ballot.vote).await? {
+        body["signature"] = json!(signature);
+    }
+    if let Some(reason) = ballot.reason {
+        body["reason"] = json!(reason);
+    }
+    if ballot.break_glass {
+        body["break_glass"] = json!(true);
+    }
+    session.client.call(Method::POST, "/api/v1/approvals", &body).await
+}
+
+async fn sign(session: &Session, shown: &Shown, decision: Vote) -> Result<Option<Envelope>, Fault> {
+    let Some(key) = super::keys::load()? else { return Ok(None) };
+    let me: Value = session.client.get("/api/v1/me").await?;
+    let person: PersonId =
+        word(&me, "person").parse().map_err(|_| Fault::failed("the server does not say who you are"))?;
+    let now = super::keys::now();
+    let approval = Approval {
+        installation: shown.plan.body().installation.clone(),
+        plan: shown.plan.digest(),
+        decision,
+        person,
+        key: key.public().fingerprint(),
+        made_at: now,
+        expires_at: shown.plan.body().expires_at.max(now + Span::from_secs(60)),
+    };
+    Ok(Some(Envelope::seal(&approval, &key)))
+}
+
+/// Asks a person at a terminal; without one, `--yes` has to say it.
+async fn confirmed(vote: Vote) -> Result<bool, Fault> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Fault::usage("nobody is there to ask").hint("read the plan, then repeat with --yes"));
+    }
+    let word = match vote {
+        Vote::Approve => "approve",
+        Vote::Reject => "reject",
+    };
+    anstream::eprint!("\ntype {word} to {word} exactly this: ");
+    std::io::stderr().flush()?;
+    let line = tokio::task::spawn_blocking(|| {
+        let mut line = String::new();
+        std::io::stdin().read_line(&mut line).map(|_| line)
+    });
+    let line = line.await.map_err(|error| Fault::failed(error.to_string()))??;
+    Ok(line.trim() == word)
+}

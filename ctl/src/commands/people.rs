@@ -1,0 +1,110 @@
+//! `persons` and `rights`.
+//!
+//! An API key's secret is shown once, when the key is made.
+
+use crate::cli::Session;
+use crate::client::encode;
+use crate::exit::{Exit, Fault, Outcome};
+use crate::out::{self, col, word};
+use clap::Subcommand;
+use legator_core::rights::Role;
+use legator_core::span::Span;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+/// What to do with persons and their API keys.
+#[derive(Debug, Subcommand)]
+pub enum Persons {
+    /// List them
+    List,
+    /// Make one
+    Create {
+        /// A name
+        name: String,
+        /// viewer, operator, approver, admin or auditor; ROLE=SELECTOR for some hosts only
+        #[arg(long = "role", required = true)]
+        roles: Vec<String>,
+    },
+    /// Make an API key for a person
+    Key {
+        /// The person's id
+        person: String,
+        /// How long it is good, such as 90d
+        #[arg(long)]
+        expires_in: Option<Span>,
+    },
+    /// Withdraw an API key
+    RevokeKey {
+        /// The key's id
+        key: String,
+    },
+}
+
+/// Whether the rights are as they were sealed.
+#[derive(Debug, Subcommand)]
+pub enum Rights {
+    /// What is broken
+    Show,
+    /// Accept the rights as they are now: admins only
+    Accept {
+        /// Why
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+fn role(text: &String) -> Result<Value, Fault> {
+    let (role, selector) =
+        text.split_once('=').map_or((text.as_str(), None), |(role, selector)| (role, Some(selector)));
+    let role: Role = role.parse().map_err(Fault::usage)?;
+    Ok(selector.map_or(json!({"role": role}), |selector| json!({"role": role, "selector": selector})))
+}
+
+/// Runs `persons`.
+pub async fn persons(session: &Session, command: Persons) -> Outcome {
+    match command {
+        Persons::List => {
+            let items = session.client.list("/api/v1/persons", 10_000).await?;
+            out::records(
+                session.format,
+                &items,
+                &[col("ID", "id"), col("NAME", "name"), col("ROLES", "roles")],
+            );
+        }
+        Persons::Create { name, roles } => {
+            let roles = roles.iter().map(role).collect::<Result<Vec<_>, _>>()?;
+            let person = session
+                .client
+                .call(Method::POST, "/api/v1/persons", &json!({"name": name, "roles": roles}))
+                .await?;
+            out::record(session.format, &person, || word(&person, "id"));
+        }
+        Persons::Key { person, expires_in } => {
+            let mut body = json!({"person": person});
+            if let Some(span) = expires_in {
+                body["expires_in"] = json!(span);
+            }
+            let key = session.client.call(Method::POST, "/api/v1/keys", &body).await?;
+            out::record(session.format, &key, || word(&key, "key"));
+        }
+        Persons::RevokeKey { key } => {
+            session
+                .client
+                .call(Method::DELETE, &format!("/api/v1/keys/{}", encode(&key)), &Value::Null)
+                .await?;
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+/// Runs `rights`.
+pub async fn rights(session: &Session, command: Rights) -> Outcome {
+    let answer = match command {
+        Rights::Show => session.client.get::<Value>("/api/v1/rights").await?,
+        Rights::Accept { reason } => {
+            session.client.call(Method::POST, "/api/v1/rights/accept", &json!({"reason": reason})).await?
+        }
+    };
+    out::record(session.format, &answer, || out::pretty(&answer));
+    Ok(Exit::Ok)
+}
