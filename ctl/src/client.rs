@@ -145,6 +145,12 @@ async fn decode<T: DeserializeOwned>(response: Response) -> Result<T, Fault> {
         .map_err(|error| Fault::failed(format!("the server's answer is not what belongs here: {error}")))
 }
 
+/// An object of those fields that have a value.
+pub fn body<const N: usize>(fields: [(&str, Option<Value>); N]) -> Value {
+    let present = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    Value::Object(present.collect())
+}
+
 /// A text as part of a query or a path (RFC 3986 unreserved characters stay).
 pub fn encode(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);

@@ -3,7 +3,7 @@
 //! Invariant: the digest that is sent, and signed, is computed here from the bytes that were rendered here.
 
 use crate::cli::Session;
-use crate::client::encode;
+use crate::client::{body, encode};
 use crate::exit::{Exit, Fault, Outcome};
 use crate::out::{self, Format, col, wide, word};
 use crate::plan::Shown;
@@ -122,16 +122,15 @@ pub struct Ballot {
 /// Sends a vote on the plan that was shown, signed where this person has a key of their own.
 pub async fn send(session: &Session, shown: &Shown, ballot: Ballot) -> Result<Value, Fault> {
     let digest = shown.plan.digest();
-    let mut body = json!({"plan": shown.plan.body().plan, "digest": digest, "decision": ballot.vote});
-    if let Some(signature) = sign(session, shown, ballot.vote).await? {
-        body["signature"] = json!(signature);
-    }
-    if let Some(reason) = ballot.reason {
-        body["reason"] = json!(reason);
-    }
-    if ballot.break_glass {
-        body["break_glass"] = json!(true);
-    }
+    let signature = sign(session, shown, ballot.vote).await?;
+    let body = body([
+        ("plan", Some(json!(shown.plan.body().plan))),
+        ("digest", Some(json!(digest))),
+        ("decision", Some(json!(ballot.vote))),
+        ("signature", signature.map(|envelope| json!(envelope))),
+        ("reason", ballot.reason.map(Value::from)),
+        ("break_glass", ballot.break_glass.then_some(json!(true))),
+    ]);
     session.client.call(Method::POST, "/api/v1/approvals", &body).await
 }
 

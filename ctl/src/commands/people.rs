@@ -3,7 +3,7 @@
 //! An API key's secret is shown once, when the key is made.
 
 use crate::cli::Session;
-use crate::client::encode;
+use crate::client::{body, encode};
 use crate::exit::{Exit, Fault, Outcome};
 use crate::out::{self, col, word};
 use clap::Subcommand;
@@ -53,9 +53,9 @@ pub enum Rights {
     },
 }
 
-fn role(text: &String) -> Result<Value, Fault> {
+fn role(text: &str) -> Result<Value, Fault> {
     let (role, selector) =
-        text.split_once('=').map_or((text.as_str(), None), |(role, selector)| (role, Some(selector)));
+        text.split_once('=').map_or((text, None), |(role, selector)| (role, Some(selector)));
     let role: Role = role.parse().map_err(Fault::usage)?;
     Ok(selector.map_or(json!({"role": role}), |selector| json!({"role": role, "selector": selector})))
 }
@@ -72,7 +72,7 @@ pub async fn persons(session: &Session, command: Persons) -> Outcome {
             );
         }
         Persons::Create { name, roles } => {
-            let roles = roles.iter().map(role).collect::<Result<Vec<_>, _>>()?;
+            let roles = roles.iter().map(|text| role(text)).collect::<Result<Vec<_>, _>>()?;
             let person = session
                 .client
                 .call(Method::POST, "/api/v1/persons", &json!({"name": name, "roles": roles}))
@@ -80,10 +80,8 @@ pub async fn persons(session: &Session, command: Persons) -> Outcome {
             out::record(session.format, &person, || word(&person, "id"));
         }
         Persons::Key { person, expires_in } => {
-            let mut body = json!({"person": person});
-            if let Some(span) = expires_in {
-                body["expires_in"] = json!(span);
-            }
+            let body =
+                body([("person", Some(json!(person))), ("expires_in", expires_in.map(|span| json!(span)))]);
             let key = session.client.call(Method::POST, "/api/v1/keys", &body).await?;
             out::record(session.format, &key, || word(&key, "key"));
         }

@@ -3,7 +3,7 @@
 //! A policy is a file of rules; it counts once an admin activated it.
 
 use crate::cli::Session;
-use crate::client::encode;
+use crate::client::{body, encode};
 use crate::exit::{Exit, Fault, Outcome};
 use crate::out::{self, col, word};
 use clap::Subcommand;
@@ -92,10 +92,7 @@ pub async fn run(session: &Session, command: Policies) -> Outcome {
         Policies::Create { file, note } => {
             let text = std::fs::read_to_string(&file)
                 .map_err(|error| Fault::usage(format!("{}: {error}", file.display())))?;
-            let mut body = json!({"text": text});
-            if let Some(note) = note {
-                body["note"] = json!(note);
-            }
+            let body = body([("text", Some(json!(text))), ("note", note.map(Value::from))]);
             let policy = session.client.call(Method::POST, "/api/v1/policies", &body).await?;
             out::record(session.format, &policy, || format!("version {}", word(&policy, "version")));
         }
