@@ -7,7 +7,7 @@ use super::super::order::{Missing, Word, Work};
 use super::super::{Confine, Layer, sys};
 use super::{Channel, Fault, filter, landlock, limits, rights};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{DumpableBehavior, Signal, WaitOptions, waitpid};
+use rustix::process::{DumpableBehavior, Signal, WaitOptions, wait};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
@@ -19,7 +19,7 @@ pub(super) fn init(channel: &Channel, work: &Work, outer: &OwnedFd) -> i32 {
         Ok(sys::Forked::Child) => execute(channel, work),
         Ok(sys::Forked::Parent(program)) => {
             loop {
-                match waitpid(None, WaitOptions::empty()) {
+                match wait(WaitOptions::empty()) {
                     Ok(Some((pid, status))) if pid == program => {
                         let (code, signal) = (status.exit_status(), status.terminating_signal());
                         channel.say(&Word::Ended { code, signal });

@@ -3,7 +3,7 @@
 //! Owns finding descendants in `/proc`. Never signals a process that is no descendant.
 //! Invariant: returns only when no descendant is left, or after five seconds.
 
-use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, waitpid};
+use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, wait};
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
@@ -36,7 +36,7 @@ pub(super) fn kill_descendants() {
 /// Collects what has ended; true when something may be left.
 fn collect(end: Instant) -> bool {
     loop {
-        match waitpid(None, WaitOptions::NOHANG) {
+        match wait(WaitOptions::NOHANG) {
             Ok(Some(_)) => {}
             Err(_) => return false,
             Ok(None) if Instant::now() >= end => return true,

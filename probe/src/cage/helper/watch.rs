@@ -7,7 +7,7 @@ use super::super::order::{KILL, Word, Work};
 use super::super::{Confine, sys};
 use super::{Channel, Fault, confine, program, tree};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, WaitOptions, pidfd_open, waitpid};
+use rustix::process::{Pid, PidfdFlags, WaitOptions, pidfd_open, wait, waitpid};
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
@@ -115,7 +115,7 @@ impl Watch<'_> {
 
     /// Collects ended children; true when the one that counts has ended.
     fn reap(&self) -> bool {
-        while let Ok(Some((pid, status))) = waitpid(None, WaitOptions::NOHANG) {
+        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
             if pid != self.child {
                 continue;
             }
