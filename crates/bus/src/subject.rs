@@ -153,6 +153,11 @@ pub fn say(host: Option<HostId>, turn: TurnId) -> Subject {
     Subject::new(format!("legator.host.{}.say.{turn}", chat_host(host)))
 }
 
+/// Whether a brain is there, and with which model.
+pub fn brain() -> Subject {
+    Subject::new("legator.brain".to_owned())
+}
+
 /// Somebody committed something about this id: read the store again.
 pub fn wake(what: &str, id: impl fmt::Display) -> Subject {
     Subject::new(format!("legator.wake.{}.{}", token(what), token(&id.to_string())))

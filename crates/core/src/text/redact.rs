@@ -109,7 +109,7 @@ fn without_private_keys(text: &str) -> String {
         let ends = line.split("-----END").nth(1);
         match (inside, ends) {
             (true, Some(after)) => {
-                out.push_str(after.splitn(3, "-----").nth(1).unwrap_or_default());
+                out.push_str(after.split("-----").nth(1).unwrap_or_default());
                 inside = false;
             }
             (true, None) => {}
