@@ -78,7 +78,7 @@ impl NotAdmitted {
         use ErrorKind as K;
         match self {
             Self::Malformed => {
-                (K::Invalid, "malformed", "this is no enrolment", "use legator-probe of the same version")
+                (K::Invalid, "malformed", "this is no enrolment, or a name or label in it is not allowed", "names and labels are letters, digits and . - _; level, tenant and the like are no labels")
             }
             Self::BadSignature => {
                 (K::Unauthenticated, "bad-signature", "not signed by the key that it names", "start the probe again")
