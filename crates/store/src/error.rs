@@ -21,13 +21,17 @@ pub enum StoreError {
         why: String,
     },
     /// It was made by a newer binary.
-    #[error("the database holds the step {step:?}, which this binary does not know: it was made by a newer version; use that one or restore a backup")]
+    #[error(
+        "the database holds the step {step:?}, which this binary does not know: it was made by a newer version; use that one or restore a backup"
+    )]
     Newer {
         /// The unknown step.
         step: String,
     },
     /// Rows that give rights were deleted, rolled back or made by hand: nothing is granted until an admin accepts what is there.
-    #[error("rows of {tenant} that give rights were changed outside Legator: nothing is granted until an admin accepts what is there")]
+    #[error(
+        "rows of {tenant} that give rights were changed outside Legator: nothing is granted until an admin accepts what is there"
+    )]
     RightsTampered {
         /// Whose.
         tenant: TenantId,

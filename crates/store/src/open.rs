@@ -85,7 +85,11 @@ fn scratch_path(ids: &dyn Ids) -> PathBuf {
     folder.join(format!("legator-{}-{:032x}.db", std::process::id(), ids.fresh()))
 }
 
-async fn connect(path: &Path, connections: u32, synchronous: &'static str) -> Result<DatabaseConnection, StoreError> {
+async fn connect(
+    path: &Path,
+    connections: u32,
+    synchronous: &'static str,
+) -> Result<DatabaseConnection, StoreError> {
     let failed = |why: String| StoreError::Open { place: path.display().to_string(), why };
     let text = path.to_str().ok_or_else(|| failed("the path is not UTF-8".into()))?;
     if text.contains(['?', '#', '%']) {

@@ -106,7 +106,8 @@ fn parse<T: DeserializeOwned>(found: Found) -> Result<Sealed<T>, StoreError> {
     match found {
         Found::Broken => Ok(Sealed::Broken),
         Found::Whole { content, version } => {
-            let value = serde_json::from_str(&content).map_err(|why| StoreError::corrupt("sealed row", why))?;
+            let value =
+                serde_json::from_str(&content).map_err(|why| StoreError::corrupt("sealed row", why))?;
             Ok(Sealed::Whole { value, version })
         }
     }
@@ -161,7 +162,8 @@ async fn fill<C: ConnectionTrait>(
     }
     let rows = read_rows(on, first.tenant, first.kind, (&first.id, &last.id)).await?;
     let found = entries.into_iter().map(|(key, entry)| {
-        let row = rows.binary_search_by(|row| row.0.as_str().cmp(&key.id)).ok().and_then(|place| rows.get(place));
+        let row =
+            rows.binary_search_by(|row| row.0.as_str().cmp(&key.id)).ok().and_then(|place| rows.get(place));
         let found = compare(store, &key, &entry, row);
         (key.id, found)
     });
@@ -256,13 +258,18 @@ ON CONFLICT (tenant, kind, id) DO UPDATE SET version = excluded.version, content
             return Ok(false);
         }
         let text = "DELETE FROM sealed WHERE tenant = ? AND kind = ? AND id = ?";
-        sql::execute(self.conn(), text, vec![tenant.to_string().into(), kind.word().into(), id.into()]).await?;
+        sql::execute(self.conn(), text, vec![tenant.to_string().into(), kind.word().into(), id.into()])
+            .await?;
         self.rights_changed(key, None, head);
         Ok(true)
     }
 
     /// A sealed row of the act's tenant, with what this act wrote.
-    pub async fn seal_get<T: DeserializeOwned>(&self, kind: Kind, id: &str) -> Result<Option<Sealed<T>>, StoreError> {
+    pub async fn seal_get<T: DeserializeOwned>(
+        &self,
+        kind: Kind,
+        id: &str,
+    ) -> Result<Option<Sealed<T>>, StoreError> {
         let key = Key::new(self.op().tenant, kind, id);
         let entries = self.entries(&key).map(|entry| (key, entry)).into_iter().collect();
         let found = fill(self.conn(), self.store(), entries).await?;
@@ -270,7 +277,10 @@ ON CONFLICT (tenant, kind, id) DO UPDATE SET version = excluded.version, content
     }
 
     /// All sealed rows of a kind of the act's tenant, by id.
-    pub async fn seal_list<T: DeserializeOwned>(&self, kind: Kind) -> Result<Vec<(String, Sealed<T>)>, StoreError> {
+    pub async fn seal_list<T: DeserializeOwned>(
+        &self,
+        kind: Kind,
+    ) -> Result<Vec<(String, Sealed<T>)>, StoreError> {
         self.seal_list_prefix(kind, "").await
     }
 

@@ -39,7 +39,15 @@ pub struct Tx {
 impl Tx {
     pub(crate) fn new(store: &Store, op: Op, conn: DatabaseTransaction, purpose: Purpose) -> Self {
         let now = store.clock().now();
-        Self { conn, store: store.clone(), op, now, purpose, changes: Mutex::default(), looked: AtomicBool::new(false) }
+        Self {
+            conn,
+            store: store.clone(),
+            op,
+            now,
+            purpose,
+            changes: Mutex::default(),
+            looked: AtomicBool::new(false),
+        }
     }
 
     /// The connection inside the transaction.
@@ -105,11 +113,13 @@ impl Tx {
 
     /// Writes the heads of changed rights and the events.
     pub(crate) async fn record(&self, events: Vec<(Option<Op>, NewEvent)>) -> Result<(), StoreError> {
-        let heads: Vec<(TenantId, Head)> = self.changes().heads.iter().map(|(tenant, head)| (*tenant, *head)).collect();
+        let heads: Vec<(TenantId, Head)> =
+            self.changes().heads.iter().map(|(tenant, head)| (*tenant, *head)).collect();
         for (tenant, head) in &heads {
             rights::write_head(&self.conn, self.sealer(), *tenant, head).await?;
         }
-        let rights: Vec<(TenantId, u64)> = heads.iter().map(|(tenant, head)| (*tenant, head.version)).collect();
+        let rights: Vec<(TenantId, u64)> =
+            heads.iter().map(|(tenant, head)| (*tenant, head.version)).collect();
         let stamp = Stamp { op: &self.op, now: self.now, ids: self.ids(), rights: &rights };
         events::insert(&self.conn, &stamp, events).await
     }
@@ -155,7 +165,11 @@ impl Tx {
     }
 
     /// The head for the next change of a tenant's rights: its version is the one that the change will have.
-    pub(crate) async fn rights_for_change(&self, tenant: TenantId, tightens: bool) -> Result<Head, StoreError> {
+    pub(crate) async fn rights_for_change(
+        &self,
+        tenant: TenantId,
+        tightens: bool,
+    ) -> Result<Head, StoreError> {
         if !matches!(self.purpose, Purpose::Act) {
             return Err(StoreError::Unaudited);
         }
@@ -168,7 +182,8 @@ impl Tx {
             return Ok(*head);
         }
         let ahead = self.store.inner.writer.ahead().heads.get(&tenant).copied();
-        let head = ahead.or_else(|| self.store.inner.book.read().heads.get(&tenant).copied()).unwrap_or_default();
+        let head =
+            ahead.or_else(|| self.store.inner.book.read().heads.get(&tenant).copied()).unwrap_or_default();
         Ok(Head { version: head.version + 1, ..head })
     }
 

@@ -1,7 +1,13 @@
 //! The store over SQLite, in a file and in memory: acts, groups, the schema.
 //!
 //! Proves that an act and its event stand or fall together, also when many wait for each other.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stderr)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr
+)]
 
 use legator_core::event::{About, Event, NewEvent};
 use legator_core::ids::{TenantId, TraceId};
@@ -103,7 +109,11 @@ async fn a_newer_database_is_refused_and_left_alone() {
     let store = Store::open(Options::file(&path, [1; 32])).await.unwrap();
     store
         .keep(legator_store::Keeping::Meta, async |tx| {
-            tx.execute("INSERT INTO seaql_migrations (version, applied_at) VALUES ('m9999_future', 0)", vec![]).await
+            tx.execute(
+                "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m9999_future', 0)",
+                vec![],
+            )
+            .await
         })
         .await
         .unwrap();

@@ -101,7 +101,12 @@ async fn rows<C: ConnectionTrait>(on: &C, sealer: &Sealer, tenant: TenantId) -> 
     Ok(loaded)
 }
 
-fn summed<'a>(entries: impl Iterator<Item = &'a Entry>, sealer: &Sealer, key_id: &str, version: u64) -> Option<Head> {
+fn summed<'a>(
+    entries: impl Iterator<Item = &'a Entry>,
+    sealer: &Sealer,
+    key_id: &str,
+    version: u64,
+) -> Option<Head> {
     let mut head = Head { version, ..Head::default() };
     for entry in entries {
         head.sum = head.sum.plus(sealer.element_under(key_id, &entry.mac)?);
@@ -114,8 +119,10 @@ async fn load<C: ConnectionTrait>(on: &C, sealer: &Sealer, tenant: TenantId) -> 
     let mut loaded = rows(on, sealer, tenant).await?;
     let text = "SELECT version, key_id, mac, (SELECT MAX(rights) FROM events WHERE events.tenant = ?1) FROM (SELECT 1) LEFT JOIN rights ON rights.tenant = ?1";
     let Some(row) = sql::one(on, text, vec![tenant.to_string().into()]).await? else { return Ok(loaded) };
-    let said: u64 = sql::column::<Option<i64>>(&row, 3)?.and_then(|said| u64::try_from(said).ok()).unwrap_or(0);
-    let version = sql::column::<Option<i64>>(&row, 0).ok().flatten().and_then(|version| u64::try_from(version).ok());
+    let said: u64 =
+        sql::column::<Option<i64>>(&row, 3)?.and_then(|said| u64::try_from(said).ok()).unwrap_or(0);
+    let version =
+        sql::column::<Option<i64>>(&row, 0).ok().flatten().and_then(|version| u64::try_from(version).ok());
     let Some(version) = version else {
         loaded.holds = loaded.rows.is_empty() && loaded.strange.is_empty() && said == 0;
         return Ok(loaded);
@@ -164,14 +171,19 @@ fn difference(key: &Key, known: &Entry, there: Option<&Entry>) -> Option<Broken>
 /// What is wrong with a loaded set, given what memory knows of it.
 fn judge(tenant: TenantId, loaded: &Loaded, pages: &Pages, first: First) -> Vec<Broken> {
     let mut found = loaded.strange.clone();
-    let adopt = matches!(first, First::Yes) || pages.heads.get(&tenant).is_none_or(|known| loaded.head.version > known.version);
+    let adopt = matches!(first, First::Yes)
+        || pages.heads.get(&tenant).is_none_or(|known| loaded.head.version > known.version);
     if adopt && loaded.holds && !pages.tampered.contains(&tenant) {
-        found.extend(loaded.rows.iter().filter(|(_, entry)| entry.broken).map(|(key, _)| named(key, How::Edited)));
+        found.extend(
+            loaded.rows.iter().filter(|(_, entry)| entry.broken).map(|(key, _)| named(key, How::Edited)),
+        );
         return found;
     }
     let known = || super::of_tenant(&pages.rows, tenant);
     if matches!(first, First::Yes) || known().next().is_none() {
-        found.extend(loaded.rows.iter().filter(|(_, entry)| entry.broken).map(|(key, _)| named(key, How::Edited)));
+        found.extend(
+            loaded.rows.iter().filter(|(_, entry)| entry.broken).map(|(key, _)| named(key, How::Edited)),
+        );
     } else {
         found.extend(known().filter_map(|(key, entry)| difference(key, entry, loaded.rows.get(key))));
         let new = loaded.rows.keys().filter(|key| !pages.rows.contains_key(key));
@@ -352,7 +364,11 @@ pub async fn accept(store: &Store, op: &Op) -> Result<Status, StoreError> {
             let loaded = load(tx.conn(), tx.sealer(), tenant).await?;
             let found = judge(tenant, &loaded, &store.inner.book.read(), First::No);
             let text = "DELETE FROM sealed WHERE tenant = ? AND kind = ? AND id = ?";
-            let bad = loaded.rows.iter().filter(|(_, entry)| entry.broken).map(|(key, _)| (key.kind.word(), &key.id));
+            let bad = loaded
+                .rows
+                .iter()
+                .filter(|(_, entry)| entry.broken)
+                .map(|(key, _)| (key.kind.word(), &key.id));
             let strange = loaded.strange.iter().map(|broken| (broken.kind.as_str(), &broken.id));
             for (kind, id) in bad.chain(strange) {
                 tx.execute(text, vec![tenant.to_string().into(), kind.into(), id.as_str().into()]).await?;
@@ -363,7 +379,10 @@ pub async fn accept(store: &Store, op: &Op) -> Result<Status, StoreError> {
             let named: Vec<&Broken> = found.iter().take(NAMED_MAX).collect();
             let data = serde_json::json!({ "found": found.len(), "broken": named });
             let status = Status { whole: true, version: head.version, rows: head.count, broken: vec![] };
-            Ok::<_, StoreError>(Audited::new(status, NewEvent::new("rights.accepted", About::nothing(), data)))
+            Ok::<_, StoreError>(Audited::new(
+                status,
+                NewEvent::new("rights.accepted", About::nothing(), data),
+            ))
         })
         .await?;
     let mut pages = store.inner.book.write();
