@@ -1,0 +1,310 @@
+//! Every way to spoil a copy of a log is found, with its position.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr
+)]
+
+use super::*;
+use crate::event::{About, Actor, Event};
+use crate::ids::{EventId, TraceId};
+use crate::merkle::{Frontier, Tree};
+use crate::time::Timestamp;
+use proptest::prelude::*;
+
+const TENANT: TenantId = TenantId::DEFAULT;
+
+#[derive(Clone)]
+enum Item {
+    Record(Record),
+    Checkpoint(Checkpoint),
+}
+
+fn event(number: u64, tenant: TenantId) -> String {
+    let event = Event {
+        id: EventId::new(number.into()),
+        tenant,
+        at: Timestamp::from_millis(1_700_000_000_000 + i64::try_from(number).unwrap() * 1000),
+        kind: "plan.made".into(),
+        actor: Actor::system("test"),
+        trace: TraceId::new(1),
+        about: About::nothing(),
+        data: serde_json::json!({ "n": number }),
+    };
+    serde_json::to_string(&event).unwrap()
+}
+
+fn record(number: u64) -> Record {
+    let event = event(number, TENANT);
+    Record { number, leaf: leaf(number, TENANT, &event), event }
+}
+
+/// A log of so many records with a checkpoint after every seventh and at the end.
+fn log(count: u64) -> Vec<Item> {
+    let mut frontier = Frontier::new();
+    let mut items = Vec::new();
+    for number in 0..count {
+        let record = record(number);
+        frontier.push(record.leaf);
+        items.push(Item::Record(record));
+        if number % 7 == 6 || number + 1 == count {
+            let at = Timestamp::from_millis(1_700_000_000_000 + i64::try_from(number).unwrap() * 1000 + 500);
+            items.push(Item::Checkpoint(Checkpoint {
+                origin: origin("here", TENANT),
+                tree: frontier.tree(),
+                at,
+            }));
+        }
+    }
+    items
+}
+
+fn verify(items: &[Item], since: Option<Checkpoint>) -> Result<Report, Broken> {
+    let mut verifier = Verifier::new("here", TENANT);
+    if let Some(since) = since {
+        verifier.since(since)?;
+    }
+    for item in items {
+        match item {
+            Item::Record(record) => verifier.record(record)?,
+            Item::Checkpoint(checkpoint) => verifier.checkpoint(checkpoint.clone())?,
+        }
+    }
+    verifier.finish()
+}
+
+fn newest(items: &[Item]) -> Checkpoint {
+    let found = items.iter().rev().find_map(|item| match item {
+        Item::Checkpoint(checkpoint) => Some(checkpoint.clone()),
+        Item::Record(_) => None,
+    });
+    found.unwrap()
+}
+
+fn place(items: &[Item], number: u64) -> usize {
+    items.iter().position(|item| matches!(item, Item::Record(record) if record.number == number)).unwrap()
+}
+
+/// A copy with all hashes and numbers made to fit again: what someone does who can write the export but not sign.
+fn renumbered(items: &[Item]) -> Vec<Item> {
+    let mut next = 0;
+    let again = items.iter().map(|item| match item {
+        Item::Record(old) => {
+            let number = next;
+            next += 1;
+            Item::Record(Record { number, leaf: leaf(number, TENANT, &old.event), event: old.event.clone() })
+        }
+        Item::Checkpoint(checkpoint) => Item::Checkpoint(checkpoint.clone()),
+    });
+    again.collect()
+}
+
+#[test]
+fn a_whole_log_verifies_and_its_end_is_proven_only_by_what_is_remembered() {
+    let items = log(50);
+    let report = verify(&items, None).unwrap();
+    assert_eq!((report.records, report.signed, report.end), (50, 50, End::Unproven));
+    let report = verify(&items, Some(newest(&items))).unwrap();
+    assert_eq!(report.end, End::Proven);
+    assert!(report.backdated.is_empty());
+    assert_eq!(verify(&log(0), None).unwrap().records, 0);
+}
+
+#[test]
+fn each_attack_is_named_with_its_position() {
+    let items = log(50);
+    let remembered = newest(&items);
+    let changed = |change: &dyn Fn(&mut Vec<Item>)| {
+        let mut items = items.clone();
+        change(&mut items);
+        verify(&items, Some(remembered.clone())).unwrap_err()
+    };
+    let at = |number| place(&items, number);
+    let other = Checkpoint { origin: origin("elsewhere", TENANT), ..remembered.clone() };
+    let forged_root = Tree { size: 14, root: Digest::of(b"forged") };
+    let cases: Vec<(&str, Broken, Broken)> = vec![
+        (
+            "delete a row",
+            changed(&|items| drop(items.remove(at(20)))),
+            Broken::Missing { expected: 20, found: 21 },
+        ),
+        (
+            "delete the tail and its checkpoints",
+            changed(&|items| items.truncate(at(40))),
+            Broken::Truncated { size: 50, records: 40 },
+        ),
+        (
+            "swap two rows",
+            changed(&|items| items.swap(at(8), at(9))),
+            Broken::Missing { expected: 8, found: 9 },
+        ),
+        (
+            "edit a row",
+            changed(&|items| items[at(30)] = edited(30, record(30).leaf)),
+            Broken::Changed { number: 30 },
+        ),
+        (
+            "edit a row and its hash",
+            changed(&|items| items[at(30)] = edited(30, leaf(30, TENANT, &event(31, TENANT)))),
+            Broken::Root { from: 28, to: 34, size: 35 },
+        ),
+        (
+            "insert a row",
+            changed(&|items| items.insert(at(5), Item::Record(record(4)))),
+            Broken::Repeated { expected: 5, found: 4 },
+        ),
+        (
+            "delete a row and number anew",
+            changed(&|items| {
+                items.remove(at(20));
+                *items = renumbered(items);
+            }),
+            Broken::Root { from: 14, to: 20, size: 21 },
+        ),
+        (
+            "a row of another tenant",
+            changed(&|items| items[at(12)] = foreign(12)),
+            Broken::OtherTenant { number: 12, tenant: TenantId::new(2) },
+        ),
+        (
+            "duplicate a row",
+            changed(&|items| items.insert(at(17), Item::Record(record(17)))),
+            Broken::Repeated { expected: 18, found: 17 },
+        ),
+        (
+            "a checkpoint of another log",
+            changed(&|items| items.insert(3, Item::Checkpoint(other.clone()))),
+            Broken::OtherLog { found: origin("elsewhere", TENANT), wanted: origin("here", TENANT) },
+        ),
+        (
+            "a second root of one size",
+            changed(&|items| {
+                items
+                    .insert(at(14), Item::Checkpoint(Checkpoint { tree: forged_root, ..remembered.clone() }));
+            }),
+            Broken::Forked { size: 14 },
+        ),
+        (
+            "no event",
+            changed(&|items| {
+                let text = "{}".to_owned();
+                items[at(3)] = Item::Record(Record { number: 3, leaf: leaf(3, TENANT, &text), event: text });
+            }),
+            Broken::NoEvent { number: 3, why: "missing field `id` at line 1 column 2".into() },
+        ),
+        (
+            "fork after a restored backup",
+            changed(&|items| {
+                let shorter = log(43);
+                *items = shorter[..place(&shorter, 42)].to_vec();
+                items.extend(log(60)[place(&log(60), 43)..].iter().cloned());
+            }),
+            Broken::Missing { expected: 42, found: 43 },
+        ),
+    ];
+    for (name, found, wanted) in &cases {
+        assert_eq!(found, wanted, "{name}");
+    }
+    eprintln!("audit: {} attacks named with their position", cases.len());
+}
+
+fn edited(number: u64, leaf: Digest) -> Item {
+    Item::Record(Record { number, event: event(number + 1, TENANT), leaf })
+}
+
+fn foreign(number: u64) -> Item {
+    let event = event(number, TenantId::new(2));
+    Item::Record(Record { number, leaf: leaf(number, TENANT, &event), event })
+}
+
+#[test]
+fn a_fork_that_was_signed_anew_is_found_by_what_is_remembered() {
+    let remembered = newest(&log(50));
+    let mut forked: Vec<Item> = log(40);
+    let mut frontier = Frontier::new();
+    (0..40).for_each(|number| frontier.push(record(number).leaf));
+    for number in 40..60u64 {
+        let event = event(number + 1000, TENANT);
+        let record = Record { number, leaf: leaf(number, TENANT, &event), event };
+        frontier.push(record.leaf);
+        forked.push(Item::Record(record));
+    }
+    forked.push(Item::Checkpoint(Checkpoint { tree: frontier.tree(), ..remembered.clone() }));
+    assert!(verify(&forked, None).is_ok(), "without a memory nobody can tell");
+    assert_eq!(verify(&forked, Some(remembered)), Err(Broken::Root { from: 40, to: 49, size: 50 }));
+}
+
+#[test]
+fn a_record_that_is_dated_before_a_checkpoint_which_it_follows_is_named() {
+    let items = log(200);
+    let mut verifier = Verifier::new("here", TENANT);
+    let mut frontier = Frontier::new();
+    for item in &items {
+        match item {
+            Item::Record(record) => {
+                frontier.push(record.leaf);
+                verifier.record(record).unwrap();
+            }
+            Item::Checkpoint(checkpoint) => verifier.checkpoint(checkpoint.clone()).unwrap(),
+        }
+    }
+    let old = event(3, TENANT);
+    let late = Record { number: 200, leaf: leaf(200, TENANT, &old), event: old };
+    verifier.record(&late).unwrap();
+    assert_eq!(verifier.finish().unwrap().backdated, vec![200]);
+}
+
+#[test]
+fn a_checkpoint_survives_its_text_and_no_other_text_is_one() {
+    let checkpoint = newest(&log(5));
+    assert_eq!(Checkpoint::parse(&checkpoint.body()), Ok(checkpoint.clone()));
+    let body = checkpoint.body();
+    for bad in [
+        body.trim_end().to_owned(),
+        body.replace("\n5\n", "\n05\n"),
+        format!("{body}more\n"),
+        body.replacen("legator", "", 1) + "x",
+    ] {
+        assert!(Checkpoint::parse(&bad).is_err(), "{bad:?}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_flip_drop_swap_insert_or_cut_passes(
+        count in 2u64..60, what in 0u8..5, a in 0usize..1000, b in 0usize..1000, bit in 0u8..7, fit: bool,
+    ) {
+        let items = log(count);
+        let remembered = newest(&items);
+        let records: Vec<usize> = (0..count).map(|number| place(&items, number)).collect();
+        let (first, second) = (records[a % records.len()], records[b % records.len()]);
+        let mut spoiled = items.clone();
+        match what {
+            0 => {
+                let Item::Record(record) = &mut spoiled[first] else { panic!() };
+                let mut bytes = record.event.clone().into_bytes();
+                let place = b % bytes.len();
+                bytes[place] ^= 1 << bit;
+                let Ok(text) = String::from_utf8(bytes) else { return Ok(()) };
+                record.event = text;
+            }
+            1 => drop(spoiled.remove(first)),
+            2 if first != second => spoiled.swap(first, second),
+            3 => spoiled.insert(first, items[second].clone()),
+            _ => spoiled.truncate(first),
+        }
+        if fit {
+            spoiled = renumbered(&spoiled);
+        }
+        prop_assert!(verify(&spoiled, Some(remembered)).is_err());
+    }
+
+    #[test]
+    fn no_text_panics(text in "\\PC{0,300}") {
+        let _ = Checkpoint::parse(&text);
+        let _ = Note::parse(&text);
+        let _ = serde_json::from_str::<Line>(&text);
+    }
+}
