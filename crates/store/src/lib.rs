@@ -4,17 +4,20 @@
 //! Invariant: a write of what people and hosts caused carries its event in the same transaction.
 
 pub mod chain;
+pub mod chats;
 mod error;
 mod events;
 pub mod hosts;
 pub mod idempotency;
 pub mod inventory;
+pub mod keys;
 pub mod leases;
 pub mod limits;
 pub mod meta;
 pub mod metrics;
 mod open;
 pub mod outputs;
+pub mod persons;
 pub mod rights;
 mod seal;
 pub mod sealed;
@@ -22,6 +25,8 @@ pub mod sessions;
 pub mod sql;
 mod store;
 pub mod system;
+pub mod tenants;
+pub mod tokens;
 mod tx;
 mod writer;
 
