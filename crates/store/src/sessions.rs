@@ -145,6 +145,13 @@ pub async fn of_tenant(store: &Store, tenant: TenantId) -> Result<HashMap<HostId
     by_host(&sql::all(store.reader(), &text, vec![tenant.to_string().into()]).await?)
 }
 
+/// The tenants of these hosts' sessions.
+pub async fn tenants_of(store: &Store, hosts: &[HostId]) -> Result<HashMap<HostId, TenantId>, StoreError> {
+    let text = "SELECT host, tenant FROM sessions WHERE host IN (SELECT value FROM json_each(?))";
+    let rows = sql::all(store.reader(), text, vec![json!(hosts).to_string().into()]).await?;
+    rows.iter().map(|row| Ok((sql::parsed(row, 0, "host")?, sql::parsed(row, 1, "tenant")?))).collect()
+}
+
 /// Makes sessions of verified hellos, a batch in one transaction. A clone that shows is held back and told in an event.
 pub async fn begin(store: &Store, openings: &[Opening], trace: TraceId) -> Result<Vec<Begun>, StoreError> {
     let kept = store.keep(crate::Keeping::Sessions, async |tx| {
