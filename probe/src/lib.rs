@@ -1,6 +1,22 @@
 //! The agent on a host: it verifies, runs and reports; it never reasons.
 //!
-//! Owns everything that happens on a host. Never holds a key other than its own.
-//! Invariant: nothing runs before its grant was checked.
+//! Owns everything of `legator-probe`: enrolment, the session, the desk where grants are checked, the journal, the verbs, the cage, the
+//! inventory. Never acts without a grant of the pinned authority. Invariant: what was reported as done was done, verified and signed here.
 
 pub mod cage;
+pub mod config;
+pub mod desk;
+pub mod disk;
+pub mod enrol;
+pub mod error;
+pub mod identity;
+pub mod journal;
+pub mod keep;
+pub mod limits;
+pub mod metrics;
+pub mod preimage;
+pub mod probe;
+pub mod run;
+pub mod session;
+pub mod system;
+pub mod verbs;

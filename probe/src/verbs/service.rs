@@ -1,0 +1,140 @@
+//! The service verbs: start, stop, restart, reload, enable, disable, status, list.
+//!
+//! Owns what must hold after each of them, and the looking at it. Never believes a service manager's exit code alone.
+//! Invariant: verified means that the processes were seen, before, after and once more after a settle time.
+
+mod find;
+mod judge;
+mod manager;
+
+use std::time::{Duration, Instant};
+
+use legator_core::task::Outcome;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use super::program::{self, End};
+use super::told::Told;
+use super::{Done, Step, Stop, Work, blocking};
+use crate::preimage::{Image, Past};
+pub(super) use find::State;
+pub(super) use judge::Action;
+pub(super) use manager::Manager;
+
+/// How long a service may take until it is as it should be, once its manager's command has ended.
+const ARRIVE: Duration = Duration::from_secs(20);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Does one action and sees what came of it.
+pub(super) async fn act(
+    work: &Work<'_>,
+    action: Action,
+    name: &str,
+    told: &mut Told,
+    cancel: watch::Receiver<bool>,
+) -> Step<Done> {
+    let name = plain(name).to_owned();
+    let manager = Manager::of(&name).ok_or_else(|| {
+        Stop::not_applicable(format!("there is no service {name}: service.list lists them"))
+    })?;
+    let before = look(manager, &name).await?;
+    let argv = manager.command(action, &name)?;
+    keep(work, action, &name, &before)?;
+    let end = program::run(&argv, work.call.timeout.duration(), told, cancel.clone()).await?;
+    let after = arrived(manager, (action, &name), &before, (end, work.host.settle), cancel).await?;
+    Ok(judged(action, (&before, &after), end, argv.first().map_or("", String::as_str)))
+}
+
+fn judged(action: Action, states: (&State, &State), end: End, program: &str) -> Done {
+    let (before, after) = states;
+    let missing = judge::missing(action, before, after);
+    let mut done = Done::changed(before.value(), after.value(), missing.is_empty());
+    done.exit_code = end.code();
+    if !end.success() {
+        done.outcome = Outcome::Failed;
+    }
+    let faults: Vec<String> = end.fault(program).into_iter().chain(missing).collect();
+    match faults.is_empty() {
+        true => done,
+        false => done.detail(faults.join("; ")),
+    }
+}
+
+/// The name without `.service`.
+fn plain(name: &str) -> &str {
+    name.strip_suffix(".service").unwrap_or(name)
+}
+
+async fn look(manager: Manager, name: &str) -> Step<State> {
+    let name = name.to_owned();
+    blocking::change(move || Ok(find::state(manager, &name))).await
+}
+
+/// Looks until the service is as it should be, then once more after the settle time; gives up after a while.
+async fn arrived(
+    manager: Manager,
+    what: (Action, &str),
+    before: &State,
+    how: (End, Duration),
+    mut cancel: watch::Receiver<bool>,
+) -> Step<State> {
+    let ((action, name), (end, settle)) = (what, how);
+    // After a failed command there is nothing to wait for: what is seen after the settle time is told.
+    let deadline = Instant::now() + if end.success() { ARRIVE } else { Duration::ZERO };
+    loop {
+        let state = look(manager, name).await?;
+        let arrived = judge::missing(action, before, &state).is_empty();
+        if arrived || Instant::now() >= deadline || *cancel.borrow() {
+            tokio::select! {
+                () = tokio::time::sleep(settle) => {}
+                () = super::told::cancelled(&mut cancel) => {}
+            }
+            let settled = look(manager, name).await?;
+            return Ok(if arrived { settled.settled(&state) } else { settled });
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Keeps what the action changes, where it can be taken back.
+fn keep(work: &Work<'_>, action: Action, name: &str, before: &State) -> Step<()> {
+    let (boot, was, will) = match action {
+        Action::Start => (false, before.active, true),
+        Action::Stop => (false, before.active, false),
+        Action::Enable => (true, before.enabled, true),
+        Action::Disable => (true, before.enabled, false),
+        Action::Restart | Action::Reload => return Ok(()),
+    };
+    let past = Past::Service { name: name.to_owned(), boot, before: was, after: will };
+    let image = Image { task: work.task, made_at: work.host.clock.now(), past, content: Vec::new() };
+    let saved = work.host.preimages.save(&image, 0);
+    saved.map(|_| ()).map_err(|error| Stop::failed("keeping the state to go back to", error))
+}
+
+/// Whether a service runs or is started at boot, for `task.undo`.
+pub(super) async fn holds(name: &str, boot: bool) -> Step<Option<bool>> {
+    let Some(manager) = Manager::of(name) else { return Ok(None) };
+    let state = look(manager, name).await?;
+    Ok(Some(if boot { state.enabled } else { state.active }))
+}
+
+/// `service.status`.
+pub(super) async fn status(work: &Work<'_>, name: &str) -> Step<Value> {
+    let name = plain(name).to_owned();
+    blocking::run(work.call, move || {
+        let manager =
+            Manager::of(&name).ok_or_else(|| Stop::not_applicable(format!("there is no service {name}")))?;
+        Ok(find::state(manager, &name).value())
+    })
+    .await
+}
+
+/// `service.list`.
+pub(super) async fn list(work: &Work<'_>) -> Step<Value> {
+    blocking::run(work.call, || {
+        let (manager, names) = manager::all();
+        let services: Vec<Value> = names.iter().map(|name| find::state(manager, name).brief()).collect();
+        Ok(json!({ "manager": manager.word(), "services": services }))
+    })
+    .await
+}
