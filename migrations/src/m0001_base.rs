@@ -31,7 +31,7 @@ CREATE INDEX events_plan ON events (tenant, plan, seq) WHERE plan IS NOT NULL;
 CREATE INDEX events_kind ON events (tenant, kind, seq);
 CREATE INDEX events_rights ON events (tenant, rights) WHERE rights IS NOT NULL;
 
--- The number of each event in its tenant's log, from 0 without gaps, and its leaf hash (RFC 6962).
+-- The number of each event in its tenant's log, from 1 without gaps, and its leaf hash (RFC 6962).
 CREATE TABLE chain (
     tenant TEXT NOT NULL,
     number INTEGER NOT NULL,
@@ -66,10 +66,11 @@ CREATE TABLE checkpoints (
     PRIMARY KEY (tenant, size)
 ) WITHOUT ROWID;
 
--- Public keys that signed checkpoints, each with the authority's envelope over it.
+-- Public keys that signed checkpoints, each with the authority's envelope over it and the authority's public key.
 CREATE TABLE checkpoint_keys (
     fingerprint TEXT PRIMARY KEY NOT NULL,
     at INTEGER NOT NULL,
+    authority TEXT NOT NULL,
     envelope TEXT NOT NULL
 ) WITHOUT ROWID;
 

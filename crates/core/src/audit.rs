@@ -33,7 +33,7 @@ pub fn leaf(number: u64, tenant: TenantId, event: &str) -> Digest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Record {
-    /// Its number in its tenant's log, from 0.
+    /// Its number in its tenant's log, from 1. Its place in the tree is one less.
     pub number: u64,
     /// The event: exactly the text that was stored.
     pub event: String,

@@ -178,12 +178,22 @@ impl Frontier {
 
     /// Appends one leaf hash.
     pub fn push(&mut self, leaf: Digest) {
+        self.push_noting(leaf, |_, _, _| {});
+    }
+
+    /// Appends one leaf hash and tells of each complete subtree that it ends: its level (the leaf is 0), its place among those of
+    /// that level, its root.
+    pub fn push_noting(&mut self, leaf: Digest, mut note: impl FnMut(u32, u64, &Digest)) {
         let mut hash = leaf;
-        let mut size = self.size;
-        while size & 1 == 1 {
+        let mut place = self.size;
+        let mut level = 0;
+        note(level, place, &hash);
+        while place & 1 == 1 {
             let Some(left) = self.peaks.pop() else { break };
             hash = node_hash(&left, &hash);
-            size >>= 1;
+            place >>= 1;
+            level += 1;
+            note(level, place, &hash);
         }
         self.peaks.push(hash);
         self.size += 1;

@@ -78,9 +78,7 @@ pub enum Broken {
         size: u64,
     },
     /// A checkpoint covers records that are not here.
-    #[error(
-        "the end is missing: {size} records were signed, {records} are here; record {records} is the first that is missing"
-    )]
+    #[error("the end is missing: {size} records were signed, only the first {records} are here")]
     Truncated {
         /// How many were signed.
         size: u64,
@@ -191,7 +189,7 @@ impl Verifier {
 
     /// The next record.
     pub fn record(&mut self, record: &Record) -> Result<(), Broken> {
-        let (expected, found) = (self.frontier.size(), record.number);
+        let (expected, found) = (self.frontier.size() + 1, record.number);
         if found > expected {
             return Err(Broken::Missing { expected, found });
         }
@@ -254,7 +252,7 @@ impl Verifier {
             if known || size == self.good {
                 return Err(Broken::Forked { size });
             }
-            return Err(Broken::Root { from: self.good, to: size.saturating_sub(1), size });
+            return Err(Broken::Root { from: self.good + 1, to: size, size });
         }
         self.good = size;
         self.sealed_at = self.sealed_at.max(checkpoint.at);

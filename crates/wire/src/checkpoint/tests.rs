@@ -29,7 +29,7 @@ fn export(count: u64) -> Vec<String> {
         Line::Key { authority: authority.public().hex(), envelope },
     ];
     let mut frontier = Frontier::new();
-    for number in 0..count {
+    for number in 1..=count {
         let event = Event {
             id: EventId::new(number.into()),
             tenant: TENANT,
