@@ -3,10 +3,12 @@
 //! Owns every SQL statement of the product. Decides nothing: what may happen is decided in core, policy and gate.
 //! Invariant: a write of what people and hosts caused carries its event in the same transaction.
 
+pub mod approvals;
 pub mod chain;
 pub mod chats;
 mod error;
 mod events;
+pub mod freezes;
 pub mod hosts;
 pub mod idempotency;
 pub mod inventory;
@@ -18,6 +20,8 @@ pub mod metrics;
 mod open;
 pub mod outputs;
 pub mod persons;
+pub mod plans;
+pub mod policies;
 pub mod rights;
 mod seal;
 pub mod sealed;
@@ -25,6 +29,7 @@ pub mod sessions;
 pub mod sql;
 mod store;
 pub mod system;
+pub mod tasks;
 pub mod tenants;
 pub mod tokens;
 mod tx;
