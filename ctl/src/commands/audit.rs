@@ -9,7 +9,10 @@ use crate::out::{self, Format, col, wide, word};
 use crate::sse;
 use clap::{Args, Subcommand};
 use serde_json::Value;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+/// Plans of one export, at most.
+const PLANS_MAX: usize = 1_000_000;
 
 /// What to do with the audit log.
 #[derive(Debug, Subcommand)]
@@ -121,18 +124,25 @@ async fn follow(session: &Session, after: Option<u64>) -> Outcome {
     }
 }
 
-async fn export(session: &Session, dir: &PathBuf) -> Outcome {
+async fn export(session: &Session, dir: &Path) -> Outcome {
     std::fs::create_dir_all(dir).map_err(|error| Fault::failed(format!("{}: {error}", dir.display())))?;
-    let files = [
-        ("events.jsonl", "/api/v1/audit/export"),
-        ("checkpoints.txt", "/api/v1/audit/checkpoints"),
-        ("keys.json", "/api/v1/audit/keys"),
-        ("tasks.jsonl", "/api/v1/audit/tasks"),
-    ];
-    for (name, path) in files {
-        let bytes = session.client.bytes(path).await?;
-        crate::context::write_private(&dir.join(name), &bytes)?;
-        out::note(&format!("{}: {} bytes", dir.join(name).display(), bytes.len()));
+    let log = session.client.bytes("/api/v1/audit/export").await?;
+    save(&dir.join(crate::verify::LOG), &log)?;
+    let mut plans = Vec::new();
+    for plan in session.client.list("/api/v1/plans?limit=500", PLANS_MAX).await? {
+        let path = format!("/api/v1/plans/{}/bytes", encode(&word(&plan, "id")));
+        // A plan without bytes was never made: its preparation is not over, or failed.
+        if let Ok(evidence) = session.client.get::<Value>(&path).await {
+            plans.extend(evidence.to_string().into_bytes());
+            plans.push(b'\n');
+        }
     }
+    save(&dir.join(crate::verify::PLANS), &plans)?;
     Ok(Exit::Ok)
+}
+
+fn save(path: &Path, bytes: &[u8]) -> Result<(), Fault> {
+    crate::context::write_private(path, bytes)?;
+    out::note(&format!("{}: {} bytes", path.display(), bytes.len()));
+    Ok(())
 }
