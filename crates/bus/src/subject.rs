@@ -153,6 +153,11 @@ pub fn say(host: Option<HostId>, turn: TurnId) -> Subject {
     Subject::new(format!("legator.host.{}.say.{turn}", chat_host(host)))
 }
 
+/// Tokens of all turns of a host's chats, or of the fleet's; those of other tenants are among the fleet's.
+pub fn says(host: Option<HostId>) -> Subject {
+    Subject::new(format!("legator.host.{}.say.*", chat_host(host)))
+}
+
 /// Whether a brain is there, and with which model.
 pub fn brain() -> Subject {
     Subject::new("legator.brain".to_owned())
