@@ -10,6 +10,7 @@ pub mod disk;
 pub mod enrol;
 pub mod error;
 pub mod identity;
+pub mod inventory;
 pub mod journal;
 pub mod keep;
 pub mod limits;
