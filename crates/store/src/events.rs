@@ -79,7 +79,30 @@ pub(crate) struct Stamp<'a> {
     pub now: Timestamp,
     pub ids: &'a dyn Ids,
     /// The versions of rights that the transaction made, a tenant each.
-    pub rights: &'a [(TenantId, u64)],
+    pub rights: &'a [RightsNote],
+}
+
+/// The most sealed rows that an event names.
+const ROWS_MAX: usize = 5_000;
+
+/// What an event says of the sealed rows that its transaction wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RightsNote {
+    pub tenant: TenantId,
+    pub version: u64,
+    /// Kind, id and what became of it: `put` or `deleted`.
+    pub rows: Vec<(&'static str, String, &'static str)>,
+    /// Whether the whole set was taken as it was, so that what earlier events say is over.
+    pub accepted: bool,
+}
+
+impl RightsNote {
+    fn json(&self) -> serde_json::Value {
+        if self.accepted || self.rows.len() > ROWS_MAX {
+            return serde_json::json!({ "version": self.version, "accepted": true });
+        }
+        serde_json::json!({ "version": self.version, "rows": self.rows })
+    }
 }
 
 struct Row {
@@ -88,11 +111,12 @@ struct Row {
     body: String,
 }
 
-fn row(stamp: &Stamp<'_>, op: &Op, new: NewEvent, rights: Option<u64>) -> Result<Row, StoreError> {
+fn row(stamp: &Stamp<'_>, op: &Op, new: NewEvent, note: Option<&RightsNote>) -> Result<Row, StoreError> {
     let mut data = new.data;
-    if let (Some(version), Some(object)) = (rights, data.as_object_mut()) {
-        object.insert("rights_version".to_owned(), version.into());
+    if let (Some(note), Some(object)) = (note, data.as_object_mut()) {
+        object.insert("rights".to_owned(), note.json());
     }
+    let rights = note.map(|note| note.version);
     let event = Event {
         id: EventId::fresh(stamp.ids),
         tenant: op.tenant,
@@ -111,18 +135,18 @@ fn row(stamp: &Stamp<'_>, op: &Op, new: NewEvent, rights: Option<u64>) -> Result
 }
 
 fn rows(stamp: &Stamp<'_>, events: Vec<(Option<Op>, NewEvent)>) -> Result<Vec<Row>, StoreError> {
-    let mut unsaid: Vec<(TenantId, u64)> = stamp.rights.to_vec();
+    let mut unsaid: Vec<&RightsNote> = stamp.rights.iter().collect();
     let mut made = Vec::with_capacity(events.len());
     for (op, new) in events {
         let op = op.as_ref().unwrap_or(stamp.op);
-        let place = unsaid.iter().position(|(tenant, _)| *tenant == op.tenant);
-        let rights = place.map(|place| unsaid.swap_remove(place).1);
-        made.push(row(stamp, op, new, rights)?);
+        let place = unsaid.iter().position(|note| note.tenant == op.tenant && new.data.is_object());
+        let note = place.map(|place| unsaid.swap_remove(place));
+        made.push(row(stamp, op, new, note)?);
     }
-    for (tenant, version) in unsaid {
-        let op = Op { tenant, ..stamp.op.clone() };
+    for note in unsaid {
+        let op = Op { tenant: note.tenant, ..stamp.op.clone() };
         let new = NewEvent::new("rights.changed", Default::default(), serde_json::json!({}));
-        made.push(row(stamp, &op, new, Some(version))?);
+        made.push(row(stamp, &op, new, Some(note))?);
     }
     Ok(made)
 }

@@ -4,6 +4,7 @@
 //! is what was verified at open, or written through this process, or adopted after a whole verification.
 
 mod check;
+mod history;
 
 pub use check::{Broken, How, Status, accept, status, watch};
 pub(crate) use check::{adopt_all, raise, suspect, write_head};
@@ -87,6 +88,8 @@ impl Entry {
 pub(crate) struct Changes {
     pub rows: BTreeMap<Key, Option<Entry>>,
     pub heads: HashMap<TenantId, Head>,
+    /// Whether a person took the set as it was.
+    pub accepted: bool,
 }
 
 impl Changes {

@@ -3,7 +3,7 @@
 //! Owns what an act is about to change. Never commits: that is the writer's. Invariant: what an act sealed becomes visible to
 //! readers only after its commit.
 
-use crate::events::{self, Op, Stamp};
+use crate::events::{self, Op, RightsNote, Stamp};
 use crate::rights::{self, Changes, Entry, Key, exchanged};
 use crate::seal::{Head, Sealer};
 use crate::sealed::Kind;
@@ -118,10 +118,24 @@ impl Tx {
         for (tenant, head) in &heads {
             rights::write_head(&self.conn, self.sealer(), *tenant, head).await?;
         }
-        let rights: Vec<(TenantId, u64)> =
-            heads.iter().map(|(tenant, head)| (*tenant, head.version)).collect();
+        let rights = self.notes(&heads);
         let stamp = Stamp { op: &self.op, now: self.now, ids: self.ids(), rights: &rights };
         events::insert(&self.conn, &stamp, events).await
+    }
+
+    fn notes(&self, heads: &[(TenantId, Head)]) -> Vec<RightsNote> {
+        let changes = self.changes();
+        let note = |(tenant, head): &(TenantId, Head)| {
+            let rows = changes.rows.iter().filter(|(key, _)| key.tenant == *tenant);
+            let word = |entry: &Option<Entry>| if entry.is_some() { "put" } else { "deleted" };
+            RightsNote {
+                tenant: *tenant,
+                version: head.version,
+                rows: rows.map(|(key, entry)| (key.kind.word(), key.id.clone(), word(entry))).collect(),
+                accepted: changes.accepted,
+            }
+        };
+        heads.iter().map(note).collect()
     }
 
     /// What this act sees of a sealed row: its own changes, then those of its group, then what is committed.

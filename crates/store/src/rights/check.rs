@@ -3,7 +3,7 @@
 //! Owns the verification of sets, the alarm and the acceptance. Invariant: a set that does not verify is never adopted;
 //! the alarm is an event of its own, once a finding.
 
-use super::{Changes, Entry, Key, Pages};
+use super::{Changes, Entry, Key, Pages, history};
 use crate::seal::{Head, Row, Sealer};
 use crate::sealed::Kind;
 use crate::{Audited, Keeping, Op, Store, StoreError, Tx, meta, sql};
@@ -63,6 +63,8 @@ struct Loaded {
     rows: BTreeMap<Key, Entry>,
     /// Rows of kinds that do not exist.
     strange: Vec<Broken>,
+    /// What the events say is wrong, when memory knows nothing.
+    told: Vec<Broken>,
     head: Head,
     /// Whether the seal of the set holds.
     holds: bool,
@@ -70,7 +72,8 @@ struct Loaded {
 
 async fn rows<C: ConnectionTrait>(on: &C, sealer: &Sealer, tenant: TenantId) -> Result<Loaded, StoreError> {
     let text = "SELECT kind, id, version, content, key_id, mac FROM sealed WHERE tenant = ?";
-    let mut loaded = Loaded { rows: BTreeMap::new(), strange: vec![], head: Head::default(), holds: false };
+    let mut loaded =
+        Loaded { rows: BTreeMap::new(), strange: vec![], told: vec![], head: Head::default(), holds: false };
     for row in sql::all(on, text, vec![tenant.to_string().into()]).await? {
         let (word, id): (String, String) = (sql::column(&row, 0)?, sql::column(&row, 1)?);
         let Some(kind) = Kind::from_word(&word) else {
@@ -125,6 +128,7 @@ async fn load<C: ConnectionTrait>(on: &C, sealer: &Sealer, tenant: TenantId) -> 
         sql::column::<Option<i64>>(&row, 0).ok().flatten().and_then(|version| u64::try_from(version).ok());
     let Some(version) = version else {
         loaded.holds = loaded.rows.is_empty() && loaded.strange.is_empty() && said == 0;
+        loaded.head.version = said;
         return Ok(loaded);
     };
     let key_id = sql::column::<String>(&row, 1).unwrap_or_default();
@@ -134,7 +138,9 @@ async fn load<C: ConnectionTrait>(on: &C, sealer: &Sealer, tenant: TenantId) -> 
     loaded.holds = said <= version
         && loaded.strange.is_empty()
         && sealed.is_some_and(|head| sealer.set_holds(tenant, &head, &key_id, &mac));
-    loaded.head = summed(loaded.rows.values(), sealer, &sealer.key_id(), version).unwrap_or_default();
+    // What comes next is newer than all that anybody told of.
+    let next = if loaded.holds { version } else { version.max(said) };
+    loaded.head = summed(loaded.rows.values(), sealer, &sealer.key_id(), next).unwrap_or_default();
     Ok(loaded)
 }
 
@@ -168,22 +174,25 @@ fn difference(key: &Key, known: &Entry, there: Option<&Entry>) -> Option<Broken>
     Some(named(key, how))
 }
 
+fn edited(loaded: &Loaded) -> Vec<Broken> {
+    let told =
+        |key: &Key| loaded.told.iter().any(|broken| broken.kind == key.kind.word() && broken.id == key.id);
+    let broken = loaded.rows.iter().filter(|(key, entry)| entry.broken && !told(key));
+    broken.map(|(key, _)| named(key, How::Edited)).collect()
+}
+
 /// What is wrong with a loaded set, given what memory knows of it.
 fn judge(tenant: TenantId, loaded: &Loaded, pages: &Pages, first: First) -> Vec<Broken> {
-    let mut found = loaded.strange.clone();
+    let mut found: Vec<Broken> = loaded.strange.iter().chain(&loaded.told).cloned().collect();
     let adopt = matches!(first, First::Yes)
         || pages.heads.get(&tenant).is_none_or(|known| loaded.head.version > known.version);
     if adopt && loaded.holds && !pages.tampered.contains(&tenant) {
-        found.extend(
-            loaded.rows.iter().filter(|(_, entry)| entry.broken).map(|(key, _)| named(key, How::Edited)),
-        );
+        found.extend(edited(loaded));
         return found;
     }
     let known = || super::of_tenant(&pages.rows, tenant);
     if matches!(first, First::Yes) || known().next().is_none() {
-        found.extend(
-            loaded.rows.iter().filter(|(_, entry)| entry.broken).map(|(key, _)| named(key, How::Edited)),
-        );
+        found.extend(edited(loaded));
     } else {
         found.extend(known().filter_map(|(key, entry)| difference(key, entry, loaded.rows.get(key))));
         let new = loaded.rows.keys().filter(|key| !pages.rows.contains_key(key));
@@ -213,7 +222,12 @@ fn take(store: &Store, tenant: TenantId, loaded: Loaded, first: First) -> Vec<Br
     if replace {
         super::forget(&mut pages, tenant);
         pages.rows.extend(loaded.rows);
-        pages.heads.insert(tenant, loaded.head);
+        let mut head = loaded.head;
+        if !whole {
+            // What is written from now on must not seal the changed rows: one element more than there are rows.
+            head.sum = head.sum.plus(store.sealer().element(&[0xff; 32]));
+        }
+        pages.heads.insert(tenant, head);
     }
     if !whole {
         pages.tampered.insert(tenant);
@@ -241,7 +255,10 @@ pub(crate) async fn adopt_all(store: &Store) -> Result<(), StoreError> {
             let version = data_version(tx.conn()).await?;
             store.inner.book.write().data_version = version;
             for tenant in tenants(tx.conn()).await? {
-                let loaded = load(tx.conn(), tx.sealer(), tenant).await?;
+                let mut loaded = load(tx.conn(), tx.sealer(), tenant).await?;
+                if !loaded.holds {
+                    loaded.told = history::compare(tx.conn(), tenant, &mut loaded.rows).await?;
+                }
                 take(store, tenant, loaded, First::Yes);
             }
             Ok::<_, StoreError>(())
@@ -399,7 +416,7 @@ fn accepted(store: &Store, tenant: TenantId, loaded: Loaded) -> (Changes, Head) 
     let version = known.version.max(loaded.head.version) + 1;
     let sealer = store.sealer();
     let head = summed(whole.values(), sealer, &sealer.key_id(), version).unwrap_or_default();
-    let mut changes = Changes::default();
+    let mut changes = Changes { accepted: true, ..Changes::default() };
     changes.rows.extend(super::of_tenant(&pages.rows, tenant).map(|(key, _)| (key.clone(), None)));
     changes.rows.extend(whole.into_iter().map(|(key, entry)| (key, Some(entry))));
     changes.heads.insert(tenant, head);
