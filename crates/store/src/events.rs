@@ -53,9 +53,17 @@ impl<T> Audited<T> {
         Self { value, events: vec![(Some(op), event)] }
     }
 
-    /// The same events with another value.
+    /// Another value with the same events.
+    #[must_use]
     pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Audited<U> {
         Audited { value: change(self.value), events: self.events }
+    }
+
+    /// The value of the other, with the events of both.
+    #[must_use]
+    pub fn join<U>(mut self, other: Audited<U>) -> Audited<U> {
+        self.events.extend(other.events);
+        Audited { value: other.value, events: self.events }
     }
 
     /// One more event.
