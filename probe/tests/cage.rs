@@ -1,5 +1,11 @@
 //! The cage on this machine's own kernel: output, ends, secrets, limits.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stderr)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr
+)]
 
 use legator_probe::cage::{Cage, Confine, Limits, Order, Secrets};
 use std::path::Path;
@@ -29,7 +35,11 @@ fn this_kernel_has_every_layer() {
 
 #[tokio::test]
 async fn a_program_runs_at_observe_with_its_output_and_end() {
-    let argv = ["sh", "-c", "id -un; cat /etc/shadow | wc -c; grep Cap /proc/self/status; echo err >&2; ls -la /dev; env; exit 7"];
+    let argv = [
+        "sh",
+        "-c",
+        "id -un; cat /etc/shadow | wc -c; grep Cap /proc/self/status; echo err >&2; ls -la /dev; env; exit 7",
+    ];
     let (exit, out, err) = cage().capture(order(Confine::Observe, &argv)).await.unwrap();
     eprintln!("{exit:?}\n{}\n{}", String::from_utf8_lossy(&out), String::from_utf8_lossy(&err));
     assert_eq!((exit.code, exit.signal), (Some(7), None));

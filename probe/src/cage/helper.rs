@@ -12,8 +12,8 @@ mod limits;
 mod mounts;
 mod program;
 mod rights;
-mod trial;
 mod tree;
+mod trial;
 mod watch;
 
 use super::order::{Job, ORDER_BYTES_MAX, Word};

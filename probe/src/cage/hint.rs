@@ -1,7 +1,7 @@
 //! Names the typed verb that gives what a caged command cannot.
 //!
 //! Owns the table from a program to a verb. Never decides anything: it only explains a failure that the kernel caused.
-//! Invariant: no hint for a command that succeeded.
+//! Invariant: no hint for a command that got what it wanted.
 
 use super::Exit;
 use std::path::Path;
@@ -28,7 +28,11 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("getent", "user.list", "a caged command cannot ask a name service over its socket"),
     ("ss", "network.sockets", "a caged command cannot see the processes of sockets"),
     ("netstat", "network.sockets", "a caged command cannot see the processes of sockets"),
-    ("lsof", "network.sockets", "a caged command cannot read another process's descriptors; process.list names its files"),
+    (
+        "lsof",
+        "network.sockets",
+        "a caged command cannot read another process's descriptors; process.list names its files",
+    ),
     ("fuser", "process.list", "a caged command cannot read another process's descriptors"),
     ("smartctl", "disk.usage", "a caged command has no device nodes"),
     ("blkid", "disk.usage", "a caged command has no device nodes"),
@@ -45,12 +49,18 @@ pub struct Hint {
     pub why: &'static str,
 }
 
-/// A hint for a command that failed in the cage, if there is a verb for what it wanted.
-pub fn hint(argv: &[String], exit: &Exit) -> Option<Hint> {
-    if exit.success() {
+/// What a program prints for what the kernel kept from it, also when it then ends with 0.
+const REFUSALS: &[&[u8]] = &[b"Permission denied", b"Operation not permitted"];
+
+/// A hint for a command that failed in the cage, if there is a verb for what it wanted. `output` is what it printed, or
+/// as much of it as is at hand: some programs print the kernel's refusal and end with 0.
+pub fn hint(argv: &[String], exit: &Exit, output: &[u8]) -> Option<Hint> {
+    let refused = || REFUSALS.iter().any(|text| output.windows(text.len()).any(|window| window == *text));
+    if exit.success() && !refused() {
         return None;
     }
-    let program = argv.first().and_then(|first| Path::new(first).file_name()).and_then(|name| name.to_str())?;
+    let program =
+        argv.first().and_then(|first| Path::new(first).file_name()).and_then(|name| name.to_str())?;
     if let Some((_, verb, why)) = TABLE.iter().find(|(name, ..)| *name == program) {
         return Some(Hint { verb, why });
     }
@@ -84,8 +94,10 @@ mod tests {
         ];
         for (argv, verb) in table {
             let argv: Vec<String> = argv.iter().map(|word| (*word).to_owned()).collect();
-            assert_eq!(hint(&argv, &ended(1)).map(|hint| hint.verb), *verb, "{argv:?}");
-            assert_eq!(hint(&argv, &ended(0)), None, "{argv:?}");
+            assert_eq!(hint(&argv, &ended(1), b"").map(|hint| hint.verb), *verb, "{argv:?}");
+            assert_eq!(hint(&argv, &ended(0), b"a line"), None, "{argv:?}");
+            let refused = b"/proc/12/fd/3 (readlink: Permission denied)";
+            assert_eq!(hint(&argv, &ended(0), refused).map(|hint| hint.verb), *verb, "{argv:?}");
         }
     }
 }

@@ -19,11 +19,12 @@ const PATIENCE: Duration = Duration::from_secs(20);
 impl Cage {
     /// As [`super::report`], with this helper.
     pub fn report(&self) -> CageReport {
-        self.report.get_or_init(|| match self.ask() {
-            Ok(words) => judge(&words),
-            Err(error) => CageReport::none(format!("helper: {error}")),
-        })
-        .clone()
+        self.report
+            .get_or_init(|| match self.ask() {
+                Ok(words) => judge(&words),
+                Err(error) => CageReport::none(format!("helper: {error}")),
+            })
+            .clone()
     }
 
     fn ask(&self) -> io::Result<Vec<Word>> {
@@ -78,7 +79,9 @@ fn judge(words: &[Word]) -> CageReport {
     });
     match whole {
         Some(None) => CageReport::full(),
-        Some(Some(fault)) => CageReport { state: CageState::Partial, missing: vec![format!("all together: {fault}")] },
+        Some(Some(fault)) => {
+            CageReport { state: CageState::Partial, missing: vec![format!("all together: {fault}")] }
+        }
         None => CageReport { state: CageState::Partial, missing: vec!["all together: not tried".into()] },
     }
 }

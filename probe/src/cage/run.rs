@@ -44,7 +44,8 @@ impl Cage {
         let stops = Stops { end: tokio::time::Instant::now() + timeout, cancel };
         let (word, stopped) = running.follow(output, work.limits.output_bytes, stops).await;
         let (code, signal) = ended(word, &work)?;
-        let (timed_out, cancelled) = (stopped == Some(Stopped::TimedOut), stopped == Some(Stopped::Cancelled));
+        let (timed_out, cancelled) =
+            (stopped == Some(Stopped::TimedOut), stopped == Some(Stopped::Cancelled));
         Ok(Exit { code, signal, timed_out, cancelled, duration: began.elapsed() })
     }
 
@@ -75,7 +76,11 @@ impl Cage {
             Confine::Change(Effects { unconfined: true, .. }) => Confine::Unconfined,
             other => other,
         };
-        let layers = if confine == Confine::Unconfined { Vec::new() } else { self.layers(&order.limits.below_full).await? };
+        let layers = if confine == Confine::Unconfined {
+            Vec::new()
+        } else {
+            self.layers(&order.limits.below_full).await?
+        };
         Ok(Work {
             argv: order.argv,
             cwd: order.cwd,
@@ -94,7 +99,8 @@ impl Cage {
         if !report.is_full() && *below_full == BelowFull::Refuse {
             return Err(CageError::Incomplete(report));
         }
-        let lacks = |layer: &Layer| report.missing.iter().any(|line| line.split(':').next() == Some(layer.word()));
+        let lacks =
+            |layer: &Layer| report.missing.iter().any(|line| line.split(':').next() == Some(layer.word()));
         Ok(Layer::ALL.into_iter().filter(|layer| !lacks(layer) && !self.off.contains(layer)).collect())
     }
 
@@ -114,7 +120,8 @@ impl Cage {
         let leash = Leash(Some(ours.try_clone().map_err(failed)?));
         ours.set_nonblocking(true).map_err(failed)?;
         let mut channel = UnixStream::from_std(ours).map_err(failed)?;
-        let order = serde_json::to_vec(&JobRef::Run(work)).map_err(|error| CageError::BadOrder(error.to_string()))?;
+        let order =
+            serde_json::to_vec(&JobRef::Run(work)).map_err(|error| CageError::BadOrder(error.to_string()))?;
         let length = u32::try_from(order.len()).ok().filter(|length| *length as usize <= ORDER_BYTES_MAX);
         let Some(length) = length else { return Err(CageError::BadOrder("too long".into())) };
         channel.write_all(&length.to_le_bytes()).await.map_err(failed)?;
@@ -220,8 +227,16 @@ impl Running {
         let mut stopped = None;
         let word = {
             let pumps = async {
-                let out = async { if let Some(source) = stdout { pump(source, Stream::Stdout, &shared).await } };
-                let err = async { if let Some(source) = stderr { pump(source, Stream::Stderr, &shared).await } };
+                let out = async {
+                    if let Some(source) = stdout {
+                        pump(source, Stream::Stdout, &shared).await
+                    }
+                };
+                let err = async {
+                    if let Some(source) = stderr {
+                        pump(source, Stream::Stderr, &shared).await
+                    }
+                };
                 tokio::join!(out, err);
             };
             let words = async {
@@ -259,7 +274,8 @@ async fn last_word(reader: &mut (impl tokio::io::AsyncRead + Unpin)) -> Option<W
     let mut bytes = Vec::new();
     // A helper that is killed or babbles is judged by what it said so far.
     let _ = reader.take(WORDS_BYTES_MAX).read_to_end(&mut bytes).await;
-    let words: Vec<Word> = bytes.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
+    let words: Vec<Word> =
+        bytes.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
     let ended = |word: &&Word| matches!(word, Word::Ended { .. });
     words.iter().find(|word| !ended(word)).or_else(|| words.iter().find(ended)).cloned()
 }

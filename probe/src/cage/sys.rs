@@ -29,7 +29,9 @@ pub(super) fn fork() -> io::Result<Forked> {
     let pid = unsafe { libc::fork() };
     match pid {
         0 => Ok(Forked::Child),
-        pid => Pid::from_raw(pid).filter(|_| pid > 0).map(Forked::Parent).ok_or_else(io::Error::last_os_error),
+        pid => {
+            Pid::from_raw(pid).filter(|_| pid > 0).map(Forked::Parent).ok_or_else(io::Error::last_os_error)
+        }
     }
 }
 
@@ -62,12 +64,8 @@ pub(super) enum Reach {
 
 /// `mount_setattr(2)` on the mount at a path.
 pub(super) fn mount_setattr(path: &CStr, reach: Reach, change: MountChange) -> io::Result<()> {
-    let attr = libc::mount_attr {
-        attr_set: change.set,
-        attr_clr: 0,
-        propagation: change.propagation,
-        userns_fd: 0,
-    };
+    let attr =
+        libc::mount_attr { attr_set: change.set, attr_clr: 0, propagation: change.propagation, userns_fd: 0 };
     let flags = if reach == Reach::All { libc::AT_RECURSIVE } else { 0 };
     // SAFETY: `path` is a NUL-terminated string and `attr` a fully initialised struct, both alive over the call; the
     // size passed is that of the struct, and the kernel only reads from both.

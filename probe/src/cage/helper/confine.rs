@@ -10,7 +10,8 @@ use std::fs;
 
 /// Whether this process can make namespaces without a user namespace.
 pub(super) fn is_root() -> bool {
-    let able = rustix::thread::capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_ADMIN));
+    let able = rustix::thread::capabilities(None)
+        .is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_ADMIN));
     able && rustix::process::geteuid().is_root()
 }
 

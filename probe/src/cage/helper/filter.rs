@@ -69,7 +69,11 @@ pub(super) fn assemble(profile: Profile) -> Vec<sock_filter> {
     ];
     for (first, last) in UNKNOWN {
         // first <= number <= last
-        code.extend([op(JUMP_ATLEAST, *first, 0, 2), op(JUMP_GREATER, *last, 1, 0), op(RETURN, unknown, 0, 0)]);
+        code.extend([
+            op(JUMP_ATLEAST, *first, 0, 2),
+            op(JUMP_GREATER, *last, 1, 0),
+            op(RETURN, unknown, 0, 0),
+        ]);
     }
     for Rule { number, tests, otherwise } in rules(profile) {
         let mut body = Vec::new();
@@ -107,7 +111,9 @@ fn test_code(test: Test, then: u32) -> Vec<sock_filter> {
             code.push(hit);
             code
         }
-        Test::AnyBit(argument, bits) => vec![op(LOAD, low(argument), 0, 0), op(JUMP_ANY_BIT, bits, 0, 1), hit],
+        Test::AnyBit(argument, bits) => {
+            vec![op(LOAD, low(argument), 0, 0), op(JUMP_ANY_BIT, bits, 0, 1), hit]
+        }
         Test::Null(argument) => vec![
             op(LOAD, low(argument), 0, 0),
             op(JUMP_EQUAL, 0, 0, 3),

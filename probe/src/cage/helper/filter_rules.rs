@@ -68,18 +68,61 @@ fn rule(number: c_long, tests: Vec<(Test, Answer)>, otherwise: Answer) -> Rule {
 
 /// Refused to every caged program: other processes, the kernel, mounts, namespaces, time, keys.
 const NEVER: &[c_long] = &[
-    libc::SYS_ptrace, libc::SYS_process_vm_readv, libc::SYS_process_vm_writev, libc::SYS_process_madvise,
-    libc::SYS_kcmp, libc::SYS_pidfd_getfd, libc::SYS_pidfd_send_signal, libc::SYS_move_pages, libc::SYS_migrate_pages,
-    libc::SYS_perf_event_open, libc::SYS_bpf, libc::SYS_userfaultfd, libc::SYS_io_uring_setup,
-    libc::SYS_io_uring_enter, libc::SYS_io_uring_register, libc::SYS_open_by_handle_at, libc::SYS_fanotify_init,
-    libc::SYS_fanotify_mark, libc::SYS_mount, libc::SYS_umount2, libc::SYS_pivot_root, libc::SYS_chroot,
-    libc::SYS_open_tree, libc::SYS_move_mount, libc::SYS_fsopen, libc::SYS_fsconfig, libc::SYS_fsmount,
-    libc::SYS_fspick, libc::SYS_mount_setattr, libc::SYS_setns, libc::SYS_add_key, libc::SYS_request_key,
-    libc::SYS_keyctl, libc::SYS_init_module, libc::SYS_finit_module, libc::SYS_delete_module, libc::SYS_kexec_load,
-    libc::SYS_kexec_file_load, libc::SYS_reboot, libc::SYS_swapon, libc::SYS_swapoff, libc::SYS_acct,
-    libc::SYS_quotactl, libc::SYS_quotactl_fd, libc::SYS_settimeofday, libc::SYS_clock_settime, libc::SYS_adjtimex,
-    libc::SYS_clock_adjtime, libc::SYS_sethostname, libc::SYS_setdomainname, libc::SYS_vhangup,
-    libc::SYS_nfsservctl, libc::SYS_lookup_dcookie, libc::SYS_memfd_secret, 460, // lsm_set_self_attr
+    libc::SYS_ptrace,
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
+    libc::SYS_process_madvise,
+    libc::SYS_kcmp,
+    libc::SYS_pidfd_getfd,
+    libc::SYS_pidfd_send_signal,
+    libc::SYS_move_pages,
+    libc::SYS_migrate_pages,
+    libc::SYS_perf_event_open,
+    libc::SYS_bpf,
+    libc::SYS_userfaultfd,
+    libc::SYS_io_uring_setup,
+    libc::SYS_io_uring_enter,
+    libc::SYS_io_uring_register,
+    libc::SYS_open_by_handle_at,
+    libc::SYS_fanotify_init,
+    libc::SYS_fanotify_mark,
+    libc::SYS_mount,
+    libc::SYS_umount2,
+    libc::SYS_pivot_root,
+    libc::SYS_chroot,
+    libc::SYS_open_tree,
+    libc::SYS_move_mount,
+    libc::SYS_fsopen,
+    libc::SYS_fsconfig,
+    libc::SYS_fsmount,
+    libc::SYS_fspick,
+    libc::SYS_mount_setattr,
+    libc::SYS_setns,
+    libc::SYS_add_key,
+    libc::SYS_request_key,
+    libc::SYS_keyctl,
+    libc::SYS_init_module,
+    libc::SYS_finit_module,
+    libc::SYS_delete_module,
+    libc::SYS_kexec_load,
+    libc::SYS_kexec_file_load,
+    libc::SYS_reboot,
+    libc::SYS_swapon,
+    libc::SYS_swapoff,
+    libc::SYS_acct,
+    libc::SYS_quotactl,
+    libc::SYS_quotactl_fd,
+    libc::SYS_settimeofday,
+    libc::SYS_clock_settime,
+    libc::SYS_adjtimex,
+    libc::SYS_clock_adjtime,
+    libc::SYS_sethostname,
+    libc::SYS_setdomainname,
+    libc::SYS_vhangup,
+    libc::SYS_nfsservctl,
+    libc::SYS_lookup_dcookie,
+    libc::SYS_memfd_secret,
+    460, // lsm_set_self_attr
 ];
 
 #[cfg(target_arch = "x86_64")]
@@ -89,16 +132,41 @@ const NEVER_HERE: &[c_long] = &[];
 
 /// Refused to a program that only reads: metadata that Landlock does not know, and IPC.
 const READING: &[c_long] = &[
-    libc::SYS_fchmod, libc::SYS_fchmodat, 452, // fchmodat2
-    libc::SYS_fchown, libc::SYS_fchownat, libc::SYS_setxattr, libc::SYS_lsetxattr, libc::SYS_fsetxattr,
-    libc::SYS_removexattr, libc::SYS_lremovexattr, libc::SYS_fremovexattr, libc::SYS_utimensat, libc::SYS_shmget,
-    libc::SYS_shmat, libc::SYS_shmctl, libc::SYS_semget, libc::SYS_semop, libc::SYS_semtimedop, libc::SYS_semctl,
-    libc::SYS_msgget, libc::SYS_msgsnd, libc::SYS_msgrcv, libc::SYS_msgctl, libc::SYS_mq_open, libc::SYS_mq_unlink,
+    libc::SYS_fchmod,
+    libc::SYS_fchmodat,
+    452, // fchmodat2
+    libc::SYS_fchown,
+    libc::SYS_fchownat,
+    libc::SYS_setxattr,
+    libc::SYS_lsetxattr,
+    libc::SYS_fsetxattr,
+    libc::SYS_removexattr,
+    libc::SYS_lremovexattr,
+    libc::SYS_fremovexattr,
+    libc::SYS_utimensat,
+    libc::SYS_shmget,
+    libc::SYS_shmat,
+    libc::SYS_shmctl,
+    libc::SYS_semget,
+    libc::SYS_semop,
+    libc::SYS_semtimedop,
+    libc::SYS_semctl,
+    libc::SYS_msgget,
+    libc::SYS_msgsnd,
+    libc::SYS_msgrcv,
+    libc::SYS_msgctl,
+    libc::SYS_mq_open,
+    libc::SYS_mq_unlink,
 ];
 
 #[cfg(target_arch = "x86_64")]
 const READING_HERE: &[c_long] = &[
-    libc::SYS_chmod, libc::SYS_chown, libc::SYS_lchown, libc::SYS_utime, libc::SYS_utimes, libc::SYS_futimesat,
+    libc::SYS_chmod,
+    libc::SYS_chown,
+    libc::SYS_lchown,
+    libc::SYS_utime,
+    libc::SYS_utimes,
+    libc::SYS_futimesat,
 ];
 #[cfg(not(target_arch = "x86_64"))]
 const READING_HERE: &[c_long] = &[];
@@ -113,15 +181,24 @@ const IOCTLS: &[u32] = &[0x5412, 0x541c, 0x541d, 0x8901, 0x8902];
 /// ioctls that change a file or file system through a descriptor that is open for reading:
 /// flags, extended attributes, version, label, freeze, thaw, trim, clone, clone range, deduplicate.
 const FILE_IOCTLS: &[u32] = &[
-    0x4008_6602, 0x401c_5820, 0x4008_7602, 0x4100_9432, 0xc004_5877, 0xc004_5878, 0xc018_5879, 0x4004_9409,
-    0x4020_940d, 0xc018_9436,
+    0x4008_6602,
+    0x401c_5820,
+    0x4008_7602,
+    0x4100_9432,
+    0xc004_5877,
+    0xc004_5878,
+    0xc018_5879,
+    0x4004_9409,
+    0x4020_940d,
+    0xc018_9436,
 ];
 /// `fcntl` commands: owner for signals (two forms), lease, write hint.
 const FCNTLS: &[c_int] = &[8, 15, 1024, 1036];
 
 /// Every rule of a profile.
 pub(super) fn rules(profile: Profile) -> Vec<Rule> {
-    let mut list: Vec<Rule> = NEVER.iter().chain(NEVER_HERE).map(|number| rule(*number, vec![], EPERM)).collect();
+    let mut list: Vec<Rule> =
+        NEVER.iter().chain(NEVER_HERE).map(|number| rule(*number, vec![], EPERM)).collect();
     list.push(rule(libc::SYS_clone3, vec![], Answer::Refuse(libc::ENOSYS)));
     list.push(rule(libc::SYS_clone, vec![(Test::AnyBit(0, NAMESPACES), EPERM)], Answer::Allow));
     list.push(rule(libc::SYS_unshare, vec![(Test::AnyBit(0, NAMESPACES | NEW_TIME), EPERM)], Answer::Allow));
@@ -153,13 +230,20 @@ const KIND: u32 = 0xf;
 fn sockets(profile: Profile) -> Vec<Rule> {
     let netlink = libc::AF_NETLINK as u32;
     let family = |protocol: c_int| Test::All(vec![(0, u32::MAX, netlink), (2, u32::MAX, protocol as u32)]);
-    let mut open = vec![(family(libc::NETLINK_ROUTE), Answer::Allow), (family(libc::NETLINK_SOCK_DIAG), Answer::Allow)];
+    let mut open =
+        vec![(family(libc::NETLINK_ROUTE), Answer::Allow), (family(libc::NETLINK_SOCK_DIAG), Answer::Allow)];
     if profile.net {
         for family in [libc::AF_INET, libc::AF_INET6] {
             for kind in [libc::SOCK_STREAM, libc::SOCK_DGRAM] {
                 // Others load a kernel module when they are first asked for.
-                for protocol in [0, libc::IPPROTO_TCP, libc::IPPROTO_UDP, libc::IPPROTO_ICMP, libc::IPPROTO_ICMPV6] {
-                    let test = vec![(0, u32::MAX, family as u32), (1, KIND, kind as u32), (2, u32::MAX, protocol as u32)];
+                for protocol in
+                    [0, libc::IPPROTO_TCP, libc::IPPROTO_UDP, libc::IPPROTO_ICMP, libc::IPPROTO_ICMPV6]
+                {
+                    let test = vec![
+                        (0, u32::MAX, family as u32),
+                        (1, KIND, kind as u32),
+                        (2, u32::MAX, protocol as u32),
+                    ];
                     open.push((Test::All(test), Answer::Allow));
                 }
             }

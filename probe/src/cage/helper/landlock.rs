@@ -7,8 +7,8 @@ use super::super::Layer;
 use super::super::order::Work;
 use super::{Fault, mounts};
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
-    RulesetCreated, RulesetCreatedAttr, RulesetStatus, Scope,
+    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset,
+    RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetStatus, Scope,
 };
 
 /// The newest file rights that are asked for; older kernels enforce what they know.
@@ -36,7 +36,11 @@ fn rules(work: &Work) -> Result<RulesetCreated, Fault> {
     let mut rules = rules.create().map_err(at())?;
     rules = allow(rules, "/", AccessFs::ReadFile | AccessFs::ReadDir | AccessFs::Execute)?;
     for node in ["/dev/null", "/dev/zero", "/dev/full"] {
-        rules = allow(rules, node, AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::Truncate | AccessFs::IoctlDev)?;
+        rules = allow(
+            rules,
+            node,
+            AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::Truncate | AccessFs::IoctlDev,
+        )?;
     }
     let all = AccessFs::from_all(ABI::V3);
     // Without the private mounts these are the host's own.
@@ -52,7 +56,13 @@ fn rules(work: &Work) -> Result<RulesetCreated, Fault> {
     Ok(rules)
 }
 
-fn allow(rules: RulesetCreated, path: &str, access: impl Into<BitFlags<AccessFs>>) -> Result<RulesetCreated, Fault> {
+fn allow(
+    rules: RulesetCreated,
+    path: &str,
+    access: impl Into<BitFlags<AccessFs>>,
+) -> Result<RulesetCreated, Fault> {
     let opened = PathFd::new(path).map_err(|error| Fault::new(format!("landlock: {path}"), error))?;
-    rules.add_rule(PathBeneath::new(opened, access)).map_err(|error| Fault::new(format!("landlock: {path}"), error))
+    rules
+        .add_rule(PathBeneath::new(opened, access))
+        .map_err(|error| Fault::new(format!("landlock: {path}"), error))
 }

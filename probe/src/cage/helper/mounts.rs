@@ -6,9 +6,9 @@
 
 mod aliases;
 
+use super::super::Layer;
 use super::super::order::Work;
 use super::super::sys::{MountChange, Reach, mount_setattr};
-use super::super::Layer;
 use super::Fault;
 use aliases::Mounts;
 use rustix::fs::CWD;

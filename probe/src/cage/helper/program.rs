@@ -17,22 +17,20 @@ use std::process::Command;
 pub(super) fn init(channel: &Channel, work: &Work, outer: &OwnedFd) -> i32 {
     match guard(outer).and_then(|()| sys::fork().map_err(Fault::at("fork"))) {
         Ok(sys::Forked::Child) => execute(channel, work),
-        Ok(sys::Forked::Parent(program)) => {
-            loop {
-                match wait(WaitOptions::empty()) {
-                    Ok(Some((pid, status))) if pid == program => {
-                        let (code, signal) = (status.exit_status(), status.terminating_signal());
-                        channel.say(&Word::Ended { code, signal });
-                        return 0;
-                    }
-                    Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                    Err(error) => {
-                        channel.fault(Fault::new("wait", error));
-                        return 1;
-                    }
+        Ok(sys::Forked::Parent(program)) => loop {
+            match wait(WaitOptions::empty()) {
+                Ok(Some((pid, status))) if pid == program => {
+                    let (code, signal) = (status.exit_status(), status.terminating_signal());
+                    channel.say(&Word::Ended { code, signal });
+                    return 0;
+                }
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => {
+                    channel.fault(Fault::new("wait", error));
+                    return 1;
                 }
             }
-        }
+        },
         Err(fault) => {
             channel.fault(fault);
             1

@@ -55,8 +55,13 @@ pub(super) fn run(channel: &Channel, work: &Work) -> Result<(), Fault> {
     let null = null.map_err(Fault::at("/dev/null"))?;
     rustix::stdio::dup2_stdout(&null).map_err(Fault::at("/dev/null"))?;
     rustix::stdio::dup2_stderr(&null).map_err(Fault::at("/dev/null"))?;
-    Watch { channel, child, confined, end: Instant::now() + Duration::from_millis(work.timeout_ms) + BACKSTOP }
-        .until_ended();
+    Watch {
+        channel,
+        child,
+        confined,
+        end: Instant::now() + Duration::from_millis(work.timeout_ms) + BACKSTOP,
+    }
+    .until_ended();
     Ok(())
 }
 

@@ -46,7 +46,8 @@ pub(super) fn found(everywhere: &[String], in_homes: &[String]) -> Vec<Found> {
     let mut list = Vec::new();
     let homes = homes();
     let patterns = everywhere.iter().map(|pattern| (Path::new("/"), pattern.as_str()));
-    let below = homes.iter().flat_map(|home| in_homes.iter().map(|pattern| (home.as_path(), pattern.as_str())));
+    let below =
+        homes.iter().flat_map(|home| in_homes.iter().map(|pattern| (home.as_path(), pattern.as_str())));
     for (base, pattern) in patterns.chain(below) {
         for path in expand(base, pattern) {
             if list.len() >= FOUND_MAX {

@@ -1,5 +1,11 @@
 //! Tests of the list of secrets: found through links, by inode, and refused when it is not meant.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stderr)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr
+)]
 
 use super::*;
 use std::fs;
@@ -28,8 +34,11 @@ fn a_secret_is_hidden_by_every_name_it_has() {
     let root = host.dir.path();
     symlink(root.join("state"), root.join("link")).unwrap();
     fs::hard_link(root.join("state/probe.key"), root.join("hard")).unwrap();
-    let secrets = Secrets::new(&root.join("state"), &[root.join("state/probe.key"), root.join("tok*")]).unwrap();
-    for name in ["state", "state/probe.key", "link/probe.key", "tokens/deep/one", "hard", "tokens/deep/../deep/one"] {
+    let secrets =
+        Secrets::new(&root.join("state"), &[root.join("state/probe.key"), root.join("tok*")]).unwrap();
+    for name in
+        ["state", "state/probe.key", "link/probe.key", "tokens/deep/one", "hard", "tokens/deep/../deep/one"]
+    {
         assert!(secrets.hides(&root.join(name)), "{name}");
     }
     for name in ["link/probe.key", "hard", "tokens/deep/one"] {

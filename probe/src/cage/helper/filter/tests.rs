@@ -1,5 +1,11 @@
 //! Tests of the filter program by running it on an interpreter of the instructions that it uses.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stderr)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr
+)]
 
 use super::*;
 use proptest::prelude::*;

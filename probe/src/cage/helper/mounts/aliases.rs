@@ -27,7 +27,9 @@ impl Mounts {
         let mut mounts = Self { by_device: HashMap::new(), order: Vec::new() };
         for line in String::from_utf8_lossy(&text).lines() {
             let mut fields = line.split(' ').skip(2);
-            let (Some(device), Some(root), Some(at)) = (fields.next(), fields.next(), fields.next()) else { continue };
+            let (Some(device), Some(root), Some(at)) = (fields.next(), fields.next(), fields.next()) else {
+                continue;
+            };
             let mount = Mount { root: plain(root), at: plain(at) };
             mounts.order.push((mount.at.clone(), device.to_owned()));
             mounts.by_device.entry(device.to_owned()).or_default().push(mount);
@@ -38,7 +40,12 @@ impl Mounts {
     /// Every path by which this file is reachable; the given one is always among them.
     pub(super) fn names_of(&self, path: &Path, inode: (u64, u64)) -> Vec<PathBuf> {
         let mut names = vec![path.to_path_buf()];
-        let holder = self.order.iter().rev().filter(|(at, _)| path.starts_with(at)).max_by_key(|(at, _)| at.as_os_str().len());
+        let holder = self
+            .order
+            .iter()
+            .rev()
+            .filter(|(at, _)| path.starts_with(at))
+            .max_by_key(|(at, _)| at.as_os_str().len());
         let Some((at, device)) = holder else { return names };
         let Some(mounts) = self.by_device.get(device).filter(|mounts| mounts.len() > 1) else { return names };
         let Some(own) = mounts.iter().rev().find(|mount| mount.at == *at) else { return names };
