@@ -82,6 +82,24 @@ pub async fn part(store: &Store, host: HostId, name: &str) -> Result<Option<Part
     row.map(|row| part_of(&row, 0)).transpose()
 }
 
+/// The same part of many hosts, of those that have it.
+pub async fn part_of_many(
+    store: &Store,
+    hosts: &[HostId],
+    name: &str,
+) -> Result<HashMap<HostId, Value>, StoreError> {
+    let text =
+        "SELECT host, value FROM inventory WHERE part = ? AND host IN (SELECT value FROM json_each(?))";
+    let rows = sql::all(store.reader(), text, vec![name.into(), json!(hosts).to_string().into()]).await?;
+    let mut found = HashMap::new();
+    for row in &rows {
+        if let Ok(value) = serde_json::from_str(&sql::column::<String>(row, 1)?) {
+            found.insert(sql::parsed(row, 0, "host")?, value);
+        }
+    }
+    Ok(found)
+}
+
 fn part_of(row: &sea_orm::QueryResult, place: usize) -> Result<Part, StoreError> {
     let value: String = sql::column(row, place)?;
     let value = serde_json::from_str(&value).map_err(|why| StoreError::corrupt("inventory", why))?;
