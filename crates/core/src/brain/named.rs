@@ -24,7 +24,7 @@ pub enum Unnamed {
 
 /// Whether the person's words name what this change is about.
 ///
-/// Services, packages, files, settings and processes by their name; commands and scripts word for word; `host.reboot` by the word
+/// Services, packages, files, settings, processes and addresses by their name; commands and scripts word for word; `host.reboot` by the word
 /// `reboot`; `task.undo` by the id of the task.
 pub fn names_object(call: &Call, words: &[&str]) -> Result<(), Unnamed> {
     match &call.verb {
@@ -39,6 +39,16 @@ pub fn names_object(call: &Call, words: &[&str]) -> Result<(), Unnamed> {
         Verb::ProcessSignal(signal) => named(&signal.pid.to_string(), words),
         Verb::TaskUndo(undo) => named(&undo.task.to_string(), words),
         Verb::SysctlSet(set) => named(&set.key, words),
+        Verb::NetDns(dns) => named(&dns.name, words).and_then(|()| dns.server.iter().try_for_each(|at| named(at, words))),
+        Verb::NetTcp(tcp) => named(&tcp.host, words),
+        Verb::NetHttp(http) => {
+            let said = words.iter().any(|text| text.split_whitespace().any(|word| word.trim_end_matches([',', '.', '?']) == http.url));
+            said.then_some(()).ok_or_else(|| Unnamed::Object(crate::text::brief(&http.url, 120)))
+        }
+        Verb::LogFollow(follow) => {
+            let (path, service) = (follow.path.as_deref(), follow.service.as_deref());
+            named(path.or(service).unwrap_or_default(), words)
+        }
         other => named_by_args(&other.args(), words),
     }
 }

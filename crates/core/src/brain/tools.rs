@@ -38,19 +38,19 @@ pub struct Tool {
     pub schema: Value,
 }
 
-/// The tools of a chat: every verb that can be offered there.
+/// The tools of a chat: every verb at each of its levels.
 ///
-/// `diagnose` is not offered: what a host asks the network could carry what the model has read to somebody else.
+/// Above observe a tool only proposes, also where a policy would let the person do it at once: what a host asks the network could carry what
+/// the model has read to somebody else.
 pub fn tools(scope: Scope) -> Vec<Tool> {
     let specs = verbs::all().iter();
-    specs.flat_map(|spec| spec.levels.iter().filter_map(move |level| tool(spec, *level, scope))).collect()
+    specs.flat_map(|spec| spec.levels.iter().map(move |level| tool(spec, *level, scope))).collect()
 }
 
-fn tool(spec: &Spec, level: Level, scope: Scope) -> Option<Tool> {
+fn tool(spec: &Spec, level: Level, scope: Scope) -> Tool {
     let usage = match level {
         Level::Observe => Use::Read,
-        Level::Diagnose => return None,
-        Level::Remediate => Use::Propose,
+        Level::Diagnose | Level::Remediate => Use::Propose,
     };
     let lowest = spec.levels.first() == Some(&level);
     let plain = spec.name.replace('.', "_");
@@ -60,7 +60,7 @@ fn tool(spec: &Spec, level: Level, scope: Scope) -> Option<Tool> {
         Use::Propose => format!("PROPOSAL, runs only after people approve: {}.", spec.summary),
     };
     let schema = offered((spec.schema)(), scope);
-    Some(Tool { name, verb: spec.name.to_owned(), level, usage, summary, schema })
+    Tool { name, verb: spec.name.to_owned(), level, usage, summary, schema }
 }
 
 /// The schema without what providers do not take, with `on` for the fleet.
