@@ -148,12 +148,12 @@ pub(super) async fn pending(host: &HostServices) -> Updates {
     let has_lists = fs::read_dir("/var/lib/apt/lists").is_ok_and(|folder| {
         folder.flatten().any(|entry| entry.file_name().to_string_lossy().ends_with("_Packages"))
     });
-    let (argv, count): (Vec<&str>, fn(&str) -> (u32, u32)) = if has_lists {
-        (vec!["apt-get", "-s", "-o", "Debug::NoLocking=1", "upgrade"], apt)
+    let argv = if has_lists {
+        vec!["apt-get", "-s", "-o", "Debug::NoLocking=1", "upgrade"]
     } else if Path::new("/lib/apk/db/installed").is_file() {
-        (vec!["apk", "version", "-q", "-l", "<"], |output| (lines(output), 0))
+        vec!["apk", "version", "-q", "-l", "<"]
     } else if Path::new("/usr/bin/dnf").is_file() {
-        (vec!["dnf", "-q", "-C", "list", "--upgrades"], |output| (lines(output).saturating_sub(1), 0))
+        vec!["dnf", "-q", "-C", "list", "--upgrades"]
     } else {
         return Updates::default();
     };
@@ -167,15 +167,21 @@ pub(super) async fn pending(host: &HostServices) -> Updates {
     };
     match host.cage.capture(order).await {
         Ok((exit, output, _)) if exit.success() => {
-            let (all, security) = count(&String::from_utf8_lossy(&output));
-            Updates { pending: Some(all), security: has_lists.then_some(security), ..Updates::default() }
+            let text = String::from_utf8_lossy(&output);
+            if has_lists {
+                let (all, security) = apt(&text);
+                return Updates { pending: Some(all), security: Some(security), ..Updates::default() };
+            }
+            Updates { pending: Some(lines(&text)), ..Updates::default() }
         }
         _ => Updates::default(),
     }
 }
 
+/// Lines that name a package, which are those with a version in them.
 fn lines(output: &str) -> u32 {
-    u32::try_from(output.lines().filter(|line| !line.trim().is_empty()).count()).unwrap_or(u32::MAX)
+    let versioned = |line: &&str| line.contains('-') && line.chars().any(|c| c.is_ascii_digit());
+    u32::try_from(output.lines().filter(versioned).count()).unwrap_or(u32::MAX)
 }
 
 /// Lines `Inst name [old] (new Debian-Security:12/…)` of a simulated upgrade.
