@@ -189,7 +189,12 @@ pub fn events(tenant: TenantId) -> Subject {
     Subject::new(format!("legator.event.{tenant}.>"))
 }
 
-/// What tells the notary that a tenant has new events; the id is any of them.
+/// What tells the notary that there are new events; the id is any of them.
 pub fn wake_event(id: EventId) -> Subject {
     wake("event", id)
+}
+
+/// What the notary tells when events of a tenant got numbers: read on after the last one seen.
+pub fn wake_numbered(tenant: TenantId) -> Subject {
+    wake("numbered", tenant)
 }

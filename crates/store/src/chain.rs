@@ -19,6 +19,7 @@ use legator_core::ids::TenantId;
 use legator_core::merkle::{Frontier, Tree};
 use legator_core::time::Timestamp;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 /// The most events that are numbered in one transaction.
 pub const BATCH: usize = 500;
@@ -78,11 +79,10 @@ pub async fn number(store: &Store, lease: &Lease) -> Result<Round, StoreError> {
             for row in &rows {
                 let tenant: TenantId = sql::parsed(row, 1, "tenant")?;
                 let body: String = sql::column(row, 2)?;
-                if !growth.contains_key(&tenant) {
-                    growth.insert(tenant, begin(tx, tenant).await?);
-                }
-                if let Some(growth) = growth.get_mut(&tenant) {
-                    growth.add(tenant, sql::column(row, 0)?, &body);
+                let seq = sql::column(row, 0)?;
+                match growth.entry(tenant) {
+                    Entry::Occupied(mut there) => there.get_mut().add(tenant, seq, &body),
+                    Entry::Vacant(place) => place.insert(begin(tx, tenant).await?).add(tenant, seq, &body),
                 }
             }
             let grown = growth.iter().map(|(tenant, growth)| (*tenant, growth.frontier.size())).collect();

@@ -72,6 +72,8 @@ impl Store {
         let inner = Inner { reader, writer, sealer, book, fleets, clock, ids, _scratch: scratch };
         let store = Self { inner: Arc::new(inner) };
         rights::adopt_all(&store).await?;
+        // A database of SQLite has one serving process: whoever held a job before this start is gone.
+        crate::leases::end_all(&store).await?;
         Ok(store)
     }
 
@@ -103,6 +105,11 @@ impl Store {
     /// What seals rows.
     pub fn sealer(&self) -> &Sealer {
         &self.inner.sealer
+    }
+
+    /// Changes whenever acts were committed through this handle or its clones: what the notary waits for.
+    pub fn acts(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.inner.writer.acts()
     }
 
     /// Does an act in one transaction, with the events that tell of it. The work reads and writes through the `Tx` only; what it

@@ -35,6 +35,8 @@ pub(crate) struct Writer {
     waiting: Arc<AtomicUsize>,
     /// What the acts of the open group sealed.
     ahead: Lock<Changes>,
+    /// Rises with each commit of acts.
+    acts: watch::Sender<u64>,
 }
 
 struct Waiting(Arc<AtomicUsize>);
@@ -54,11 +56,26 @@ impl Drop for Waiting {
 
 impl Writer {
     pub(crate) fn new(db: DatabaseConnection) -> Self {
-        Self { db, desk: Arc::default(), waiting: Arc::default(), ahead: Lock::default() }
+        Self {
+            db,
+            desk: Arc::default(),
+            waiting: Arc::default(),
+            ahead: Lock::default(),
+            acts: watch::Sender::new(0),
+        }
     }
 
     pub(crate) fn ahead(&self) -> LockGuard<'_, Changes> {
         self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells of commits of acts.
+    pub(crate) fn acts(&self) -> watch::Receiver<u64> {
+        self.acts.subscribe()
+    }
+
+    fn committed(&self) {
+        self.acts.send_modify(|count| *count += 1);
     }
 
     /// Waits until it is this act's turn.
@@ -106,10 +123,14 @@ impl Turn<'_> {
 
     /// Makes the act durable, alone or with its group.
     pub(crate) async fn finish(mut self, store: &Store, tx: Tx) -> Result<(), StoreError> {
+        let act = tx.keeping().is_none();
         let (conn, changes) = tx.into_parts();
         conn.commit().await?;
         let Some(group) = self.desk.group.as_mut() else {
             store.inner.book.apply(changes);
+            if act {
+                self.writer.committed();
+            }
             return Ok(());
         };
         self.writer.ahead().merge(changes);
@@ -164,6 +185,7 @@ impl Writer {
         let changes = std::mem::take(&mut *self.ahead());
         if result.is_ok() {
             store.inner.book.apply(changes);
+            self.committed();
         }
         group.done.send_replace(Some(result.map_err(|error| error.to_string())));
     }

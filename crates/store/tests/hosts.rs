@@ -99,10 +99,7 @@ async fn labels_levels_and_revocations_are_sealed_acts() {
     let labels = BTreeMap::from([("role".to_owned(), "db".to_owned())]);
     let changed = |row: Option<Audited<hosts::Host>>| row.ok_or(StoreError::Fenced("no host".into()));
     store.write(op(), async |tx| changed(hosts::set_labels(tx, host, labels.clone()).await?)).await.unwrap();
-    store
-        .write(op(), async |tx| changed(hosts::set_level(tx, host, Level::Remediate).await?))
-        .await
-        .unwrap();
+    store.write(op(), async |tx| changed(hosts::set_level(tx, host, Level::Remediate).await?)).await.unwrap();
     let row = hosts::find(&store, TENANT, host).await.unwrap().unwrap();
     assert_eq!((row.facts.labels, row.facts.level), (labels, Level::Remediate));
     assert_eq!(limits::version(&store, TENANT).await.unwrap(), 1);
