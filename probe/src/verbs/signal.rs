@@ -65,9 +65,14 @@ fn check(args: &ProcessSignal, process: &Process) -> Step<()> {
     }
 }
 
+/// The process from before, if it is still there: one that ended and waits for its parent is not.
+fn same<P: std::borrow::Borrow<Process>>(before: &Process, now: Option<P>) -> Option<P> {
+    now.filter(|now| now.borrow().start == before.start && !matches!(now.borrow().state, 'Z' | 'X'))
+}
+
 /// Whether what the signal asks for holds; nothing for a signal whose meaning is the program's own.
 fn held(signal: Signal, before: &Process, now: Option<&Process>) -> Option<bool> {
-    let same = now.filter(|now| now.start == before.start && !matches!(now.state, 'Z' | 'X'));
+    let same = same(before, now);
     match signal {
         Signal::Term | Signal::Kill | Signal::Int | Signal::Quit => Some(same.is_none()),
         Signal::Stop => Some(same.is_some_and(|now| now.state == 'T')),
@@ -82,7 +87,7 @@ async fn watch(args: &ProcessSignal, before: &Process) -> (Option<Process>, Opti
         let now = proc::process(args.pid);
         let held = held(args.signal, before, now.as_ref());
         if held != Some(false) || tokio::time::Instant::now() >= deadline {
-            return (now.filter(|now| now.start == before.start && now.state != 'Z'), held);
+            return (same(before, now), held);
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }

@@ -84,7 +84,7 @@ pub(in crate::verbs) fn without_links(path: &Path, flags: OFlags) -> Step<OwnedF
 }
 
 fn resolve(path: &Path, flags: OFlags, how: ResolveFlags) -> Step<OwnedFd> {
-    let opened = rustix::fs::openat2(CWD, path, flags | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty(), how);
+    let opened = rustix::fs::openat2(CWD, path, flags | OFlags::CLOEXEC, Mode::empty(), how);
     opened.map_err(|error| cannot(path, error))
 }
 

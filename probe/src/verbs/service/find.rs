@@ -170,7 +170,10 @@ fn is_alive(process: &Process) -> bool {
 /// Without systemd: the file with the main process's id, then its program, then its name.
 fn by_script(all: &BTreeMap<u32, Process>, name: &str) -> (Option<Main>, BTreeSet<u32>, bool) {
     let script = Script::read(name);
-    let Some(main) = by_pid_file(all, name, &script).or_else(|| by_program(all, name, &script)) else {
+    let by_file = by_pid_file(all, name, &script);
+    // A script that names its file means that file: other processes of its program are not the service.
+    let by_program = || by_program(all, name, &script).filter(|_| script.pid_file.is_none());
+    let Some(main) = by_file.or_else(by_program) else {
         return (None, BTreeSet::new(), false);
     };
     (Some(main_of(main)), proc::tree(all, main.pid), true)
