@@ -154,8 +154,9 @@ impl Notary {
             envelope: envelope.to_json(),
         };
         chain::keep_key(&desk.store, &row).await?;
-        self.keys = vec![key];
-        self.keys.extend(chain::keys(&desk.store).await?.iter().filter_map(|row| self.certified(row)));
+        let rows = chain::keys(&desk.store).await?;
+        let earlier = rows.iter().filter_map(|row| self.certified(row));
+        self.keys = std::iter::once(key).chain(earlier).collect();
         Ok(())
     }
 
