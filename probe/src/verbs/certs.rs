@@ -104,3 +104,40 @@ pub(super) fn pem(text: &str) -> Vec<x509::Certificate> {
     });
     der.filter_map(|der| x509::parse(&der)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::process::Command;
+
+    #[test]
+    fn a_certificate_made_by_openssl_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let (key, out) = (dir.path().join("key"), dir.path().join("a.pem"));
+        let mut command = Command::new("openssl");
+        command.args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "10",
+        ]);
+        command
+            .args(["-subj", "/O=Example/CN=web.example.org"])
+            .arg("-keyout")
+            .arg(&key)
+            .arg("-out")
+            .arg(&out);
+        assert!(command.output().unwrap().status.success());
+        let found = pem(&std::fs::read_to_string(&out).unwrap());
+        let certificate = found.first().unwrap();
+        assert_eq!((found.len(), certificate.subject.as_str()), (1, "web.example.org"));
+        assert_eq!(certificate.ends.seconds() - certificate.begins.seconds(), 10 * 86_400);
+        assert!(pem(&std::fs::read_to_string(&key).unwrap()).is_empty());
+    }
+}

@@ -193,6 +193,9 @@ const APT: &[&str] = &[
     "Dpkg::Options::=--force-confold",
     "-o",
     "DPkg::Lock::Timeout=60",
+    "-o",
+    // A name is a name: without this, one with a dot that is not known would be read as a regular expression over all packages.
+    "APT::Cmd::Pattern-Only=true",
 ];
 
 impl Commands {

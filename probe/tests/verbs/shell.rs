@@ -102,3 +102,23 @@ async fn a_timeout_and_a_cancel_end_it() {
     assert!(did.done.detail.unwrap().contains("cancelled"));
     assert!(began.elapsed() < Duration::from_secs(60));
 }
+
+#[tokio::test]
+async fn without_a_whole_cage_nothing_runs_below_remediate() {
+    let mut bench = Bench::new();
+    bench.host.cage = legator_probe::cage::Cage::with_helper("/bin/false");
+    let mark = bench.path("ran");
+    for level in [Level::Observe, Level::Diagnose] {
+        let did = bench.run_as("shell.run", json!({ "argv": ["touch", mark] }), Some(level), None).await;
+        assert_eq!(
+            (did.done.outcome, did.refusal()),
+            (Outcome::Refused, "cage-not-full"),
+            "{level}: {:?}",
+            did.done.detail
+        );
+    }
+    let opened = json!({ "argv": ["touch", mark], "effects": { "write": [bench.work_dir] } });
+    let did = bench.run_as("shell.run", opened, Some(Level::Remediate), None).await;
+    assert_eq!(did.refusal(), "cage-not-full", "a confined change is confined or not run");
+    assert!(!Path::new(&mark).exists());
+}
