@@ -11,10 +11,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::keys::{PublicKey, Signer};
 
-/// Bytes as standard base64 with padding, in JSON.
+/// Bytes as base64 with padding, in JSON: written in the standard alphabet, read in that or the URL-safe one (DSSE), never a mix,
+/// never with line breaks or stray bits.
 pub mod b64 {
     use base64::Engine as _;
-    use base64::engine::general_purpose::STANDARD;
+    use base64::engine::general_purpose::{STANDARD, URL_SAFE};
     use serde::{Deserialize as _, Deserializer, Serializer};
 
     /// Writes bytes as base64.
@@ -25,7 +26,10 @@ pub mod b64 {
     /// Reads base64.
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
         let text = String::deserialize(from)?;
-        STANDARD.decode(text).map_err(serde::de::Error::custom)
+        STANDARD
+            .decode(&text)
+            .or_else(|error| URL_SAFE.decode(&text).map_err(|_| error))
+            .map_err(serde::de::Error::custom)
     }
 }
 

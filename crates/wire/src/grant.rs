@@ -4,7 +4,7 @@
 //! Invariant: a `Checked` exists only for a delivery that passed every check here; use of an id is checked by the probe's journal.
 
 use crate::approval::{self, Subject, Vote};
-use crate::dsse::{Envelope, Payload, b64};
+use crate::dsse::{Envelope, Payload, Unsealed, b64};
 use crate::keys::PublicKey;
 use crate::order::Limits;
 use crate::refusal::Refusal;
@@ -142,7 +142,10 @@ pub struct Checked {
 
 /// Checks a delivery against what the host knows. Limits that came with it have to be taken in before.
 pub fn check(delivery: &Delivery, host: &HostFacts<'_>) -> Result<Checked, Refusal> {
-    let grant = delivery.grant.open::<Grant>(host.authority).map_err(|_| Refusal::BadSignature)?;
+    let grant = delivery.grant.open::<Grant>(host.authority).map_err(|unsealed| match unsealed {
+        Unsealed::Payload(_) => Refusal::Malformed,
+        _ => Refusal::BadSignature,
+    })?;
     if grant.v != 1 {
         return Err(Refusal::Malformed);
     }
