@@ -61,7 +61,7 @@ CREATE TABLE tasks (
     -- It was unknown before a receipt came after all.
     was_unknown INTEGER NOT NULL DEFAULT 0
 );
-CREATE UNIQUE INDEX tasks_of_plan ON tasks (plan, place);
+CREATE INDEX tasks_of_plan ON tasks (plan, place);
 CREATE INDEX tasks_open ON tasks (plan) WHERE state IN ('waiting', 'sent', 'running');
 CREATE INDEX tasks_due ON tasks (lose_at) WHERE state IN ('sent', 'running');
 CREATE INDEX tasks_of_host ON tasks (host, id);

@@ -40,7 +40,10 @@ pub(crate) fn strictness(decision: &Decision) -> u16 {
 }
 
 /// Hosts that the rules cannot tell apart are asked about once: the first of each kind, and how many it stands for.
-pub(crate) fn kinds<'a>(policy: &Policy, hosts: &[&'a HostFacts]) -> Vec<(&'a HostFacts, Vec<&'a HostFacts>)> {
+pub(crate) fn kinds<'a>(
+    policy: &Policy,
+    hosts: &[&'a HostFacts],
+) -> Vec<(&'a HostFacts, Vec<&'a HostFacts>)> {
     let apart = policy.rules.as_ref().is_ok_and(|rules| rules.tells_hosts_apart);
     let mut found: BTreeMap<_, usize> = BTreeMap::new();
     let mut kinds: Vec<(&HostFacts, Vec<&HostFacts>)> = Vec::new();
@@ -65,13 +68,19 @@ pub(crate) fn one(policy: &Policy, facts: &Facts, host: &HostFacts) -> (Decision
     let rules = match &policy.rules {
         Ok(rules) => rules,
         Err(reason) => {
-            return (refuse(policy, "policy-error", format!("the policy cannot be read: {reason}")), Heard::default());
+            return (
+                refuse(policy, "policy-error", format!("the policy cannot be read: {reason}")),
+                Heard::default(),
+            );
         }
     };
     let (request, entities) = match question(facts, host) {
         Ok(question) => question,
         Err(error) => {
-            return (refuse(policy, "policy-error", format!("the policy could not be asked: {error}")), Heard::default());
+            return (
+                refuse(policy, "policy-error", format!("the policy could not be asked: {error}")),
+                Heard::default(),
+            );
         }
     };
     let response = Authorizer::new().is_authorized(&request, &rules.set, &entities);
@@ -134,7 +143,8 @@ fn question(facts: &Facts, host: &HostFacts) -> Result<(Request, Entities), Stri
     let about = about.map(|(key, value)| (key.to_owned(), text(value)));
     let tags = host.labels.iter().map(|(key, value)| (key.clone(), text(value)));
     let host = Entity::new_with_tags(whom.clone(), about, [], tags).map_err(|error| error.to_string())?;
-    let entities = Entities::from_entities([person, host], Some(schema)).map_err(|error| error.to_string())?;
+    let entities =
+        Entities::from_entities([person, host], Some(schema)).map_err(|error| error.to_string())?;
     let request =
         Request::new(who, what, whom, context(facts)?, Some(schema)).map_err(|error| error.to_string())?;
     Ok((request, entities))

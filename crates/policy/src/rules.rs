@@ -112,7 +112,8 @@ fn rule(policy: &cedar_policy::Policy) -> Result<Rule, String> {
     if reason.len() > REASON_BYTES_MAX {
         return Err(format!("the reason of {name} is longer than {REASON_BYTES_MAX} bytes"));
     }
-    if let Some((unknown, _)) = policy.annotations().find(|(key, _)| !["id", "reason", "approvals"].contains(key))
+    if let Some((unknown, _)) =
+        policy.annotations().find(|(key, _)| !["id", "reason", "approvals"].contains(key))
     {
         return Err(format!("{name} has an annotation @{unknown}, which means nothing here"));
     }

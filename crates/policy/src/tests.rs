@@ -1,5 +1,11 @@
 //! The built-in policy as a table, the encoding of decisions, and what is refused at activation.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stderr)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr
+)]
 
 use super::*;
 use legator_core::decision::Effect;
@@ -63,7 +69,11 @@ fn the_built_in_policy_is_what_the_product_promises() {
     for (verb, level, hosts, fleet, needed, rule) in TABLE {
         let decision = Policy::built_in().decide(&facts(verb, *level, *hosts, *fleet), &[&web]);
         let effect = if *needed == 0 { Effect::Allow } else { Effect::NeedsApproval };
-        assert_eq!((decision.effect, decision.approvals_needed, decision.rule.as_str()), (effect, *needed, *rule), "{verb}");
+        assert_eq!(
+            (decision.effect, decision.approvals_needed, decision.rule.as_str()),
+            (effect, *needed, *rule),
+            "{verb}"
+        );
         assert!(!decision.reason.is_empty());
     }
     eprintln!("rows of the built-in policy: {}", TABLE.len());
@@ -81,7 +91,11 @@ fn a_program_at_observe_needs_a_full_cage_or_an_admins_label() {
     let run = facts("shell.run", Level::Observe, 1, 1);
     for cage in ["partial", "none", "", "FULL", "full "] {
         let decision = Policy::built_in().decide(&run, &[&host(1, cage)]);
-        assert_eq!((decision.effect, decision.rule.as_str()), (Effect::Refuse, "observe-needs-full-cage"), "{cage}");
+        assert_eq!(
+            (decision.effect, decision.rule.as_str()),
+            (Effect::Refuse, "observe-needs-full-cage"),
+            "{cage}"
+        );
     }
     let mut allowed = host(1, "partial");
     allowed.labels.insert("legator/uncaged".into(), "allowed".into());
@@ -115,9 +129,13 @@ fn an_error_of_a_rule_refuses_whatever_the_others_say() {
     "#;
     let policy = Policy::parse(3, text).unwrap();
     let decision = policy.decide(&facts("file.stat", Level::Observe, 2, 2), &[&host(1, "full")]);
-    assert_eq!((decision.effect, decision.rule.as_str(), decision.policy_version), (Effect::Refuse, "policy-error", 3));
+    assert_eq!(
+        (decision.effect, decision.rule.as_str(), decision.policy_version),
+        (Effect::Refuse, "policy-error", 3)
+    );
     assert!(decision.reason.contains("boom"), "{}", decision.reason);
-    let closed = Policy::closed(4, "unreadable").decide(&facts("file.stat", Level::Observe, 2, 2), &[&host(1, "full")]);
+    let closed = Policy::closed(4, "unreadable")
+        .decide(&facts("file.stat", Level::Observe, 2, 2), &[&host(1, "full")]);
     assert_eq!((closed.effect, closed.rule.as_str()), (Effect::Refuse, "policy-error"));
 }
 
@@ -139,8 +157,12 @@ fn the_strictest_rule_counts_and_a_forbid_beats_all() {
 
 #[test]
 fn what_is_no_policy_is_refused_with_its_reason() {
-    let long = format!("// {}\n@id(\"a\") @approvals(\"0\") permit (principal, action, resource);", "x".repeat(POLICY_BYTES_MAX));
-    let many = (0..=RULES_MAX).map(|i| format!("@id(\"r{i}\") @approvals(\"0\") permit (principal, action, resource);"));
+    let long = format!(
+        "// {}\n@id(\"a\") @approvals(\"0\") permit (principal, action, resource);",
+        "x".repeat(POLICY_BYTES_MAX)
+    );
+    let many = (0..=RULES_MAX)
+        .map(|i| format!("@id(\"r{i}\") @approvals(\"0\") permit (principal, action, resource);"));
     let many = many.collect::<String>();
     let table: &[(&str, &str)] = &[
         ("", "no rule"),
@@ -156,13 +178,19 @@ fn what_is_no_policy_is_refused_with_its_reason() {
         ("@id(\"a\") @approvals permit (principal, action, resource);", "0 to 9"),
         ("@id(\"a\") @approvals(\"1\") forbid (principal, action, resource);", "forbids"),
         ("@id(\"a\") @aprovals(\"1\") forbid (principal, action, resource);", "@aprovals"),
-        ("@id(\"a\") forbid (principal, action, resource); @id(\"a\") forbid (principal, action, resource);", "taken"),
+        (
+            "@id(\"a\") forbid (principal, action, resource); @id(\"a\") forbid (principal, action, resource);",
+            "taken",
+        ),
         ("@id(\"no-rule\") forbid (principal, action, resource);", "taken"),
         ("@id(\"a\") forbid (principal, action, resource == ?resource);", "templates"),
         ("@id(\"a\") forbid (principal, action, resource) when { context.colour == \"red\" };", "colour"),
         ("@id(\"a\") forbid (principal, action, resource) when { context.hosts > \"1\" };", ""),
         ("@id(\"a\") forbid (principal, action, resource) when { context.path == \"/etc\" };", "path"),
-        ("@id(\"a\") forbid (principal, action, resource) when { resource.getTag(\"env\") == \"prod\" };", "tag"),
+        (
+            "@id(\"a\") forbid (principal, action, resource) when { resource.getTag(\"env\") == \"prod\" };",
+            "tag",
+        ),
         ("@id(\"a\") forbid (principal, action == Action::\"fly\", resource);", "fly"),
         ("@id(\"a\") forbid (principal == Robot::\"x\", action, resource);", "Robot"),
         (&long, "bytes"),
@@ -184,14 +212,23 @@ fn why_names_the_rule_and_what_would_change_it() {
     assert_eq!(why.hosts.len(), 1);
     assert_eq!(why.hosts[0].count, 15);
     assert_eq!(why.hosts[0].rules, ["remediate-one", "many-hosts-two"]);
-    assert!(why.changes.iter().any(|c| c.if_ == "it were for at most 10 hosts" && c.then.approvals_needed == 1), "{why:?}");
+    assert!(
+        why.changes.iter().any(|c| c.if_ == "it were for at most 10 hosts" && c.then.approvals_needed == 1),
+        "{why:?}"
+    );
 
     let (good, bad) = (host(1, "full"), host(2, "none"));
     let why = Policy::built_in().why(&facts("shell.run", Level::Observe, 2, 2), &[&good, &bad]);
-    assert!(why.changes.iter().any(|c| c.if_ == "web-02 were left out" && c.then.effect == Effect::Allow), "{why:?}");
+    assert!(
+        why.changes.iter().any(|c| c.if_ == "web-02 were left out" && c.then.effect == Effect::Allow),
+        "{why:?}"
+    );
 
     let why = Policy::built_in().why(&facts("shell.run", Level::Remediate, 1, 1), &[&good]);
-    assert!(why.changes.iter().any(|c| c.if_ == "it ran at observe" && c.then.effect == Effect::Allow), "{why:?}");
+    assert!(
+        why.changes.iter().any(|c| c.if_ == "it ran at observe" && c.then.effect == Effect::Allow),
+        "{why:?}"
+    );
 }
 
 proptest! {

@@ -87,7 +87,8 @@ fn changes(policy: &Policy, asked: (&Facts, &[&HostFacts]), now: &Decision) -> V
     }
     let rest: Vec<&HostFacts> = without_refused(policy, asked);
     if !rest.is_empty() && rest.len() < hosts.len() {
-        let left_out: Vec<&HostFacts> = hosts.iter().filter(|h| !rest.iter().any(|r| r.id == h.id)).copied().collect();
+        let left_out: Vec<&HostFacts> =
+            hosts.iter().filter(|h| !rest.iter().any(|r| r.id == h.id)).copied().collect();
         push(format!("{} were left out", list(&left_out)), &count(facts, rest.len()), &rest);
     }
     if let Some(fewer) = fewer(policy, asked, now) {

@@ -280,14 +280,21 @@ pub async fn insert_grants(tx: &Tx, plan: PlanId, grants: &[GrantRow]) -> Result
     Ok(())
 }
 
-/// The grants of a plan, by their first leaf.
-pub async fn grants(store: &Store, plan: PlanId) -> Result<Vec<GrantRow>, StoreError> {
-    let text = "SELECT first, count, envelope FROM grants WHERE plan = ? ORDER BY first";
-    let rows = sql::all(store.reader(), text, vec![plan.to_string().into()]).await?;
-    let number = |row: &QueryResult, place| -> Result<u32, StoreError> {
+const GRANTS: &str = "SELECT first, count, envelope FROM grants WHERE plan = ? ORDER BY first";
+
+fn read_grant(row: &QueryResult) -> Result<GrantRow, StoreError> {
+    let number = |place| -> Result<u32, StoreError> {
         Ok(u32::try_from(sql::column::<i64>(row, place)?).unwrap_or(u32::MAX))
     };
-    rows.iter()
-        .map(|row| Ok(GrantRow { first: number(row, 0)?, count: number(row, 1)?, envelope: sql::column(row, 2)? }))
-        .collect()
+    Ok(GrantRow { first: number(0)?, count: number(1)?, envelope: sql::column(row, 2)? })
+}
+
+/// The grants of a plan, by their first leaf.
+pub async fn grants(store: &Store, plan: PlanId) -> Result<Vec<GrantRow>, StoreError> {
+    sql::all(store.reader(), GRANTS, vec![plan.to_string().into()]).await?.iter().map(read_grant).collect()
+}
+
+/// The same, as a transaction sees them.
+pub async fn grants_in(tx: &Tx, plan: PlanId) -> Result<Vec<GrantRow>, StoreError> {
+    tx.all(GRANTS, vec![plan.to_string().into()]).await?.iter().map(read_grant).collect()
 }

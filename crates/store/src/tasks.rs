@@ -194,15 +194,29 @@ pub async fn by_ids(store: &Store, tasks: &[TaskId]) -> Result<Vec<TaskRow>, Sto
     sql::all(store.reader(), &text, vec![list.into()]).await?.iter().map(read).collect()
 }
 
-/// The same, as a transaction sees them, each with its plan's digest.
-pub async fn by_ids_in(tx: &Tx, tasks: &[TaskId]) -> Result<Vec<(TaskRow, Option<Digest>)>, StoreError> {
+/// A task that a receipt came for, with what of its plan is needed to judge it.
+#[derive(Debug, Clone)]
+pub struct Answered {
+    /// The task.
+    pub task: TaskRow,
+    /// The plan's digest.
+    pub digest: Option<Digest>,
+    /// For a plan that reads: the one that it reads for.
+    pub prepares: Option<PlanId>,
+}
+
+/// These tasks, in no order, with what of their plans is needed to judge a receipt.
+pub async fn answered(store: &Store, tasks: &[TaskId]) -> Result<Vec<Answered>, StoreError> {
     let text = format!(
-        "SELECT {COLUMNS}, (SELECT digest FROM plans WHERE plans.id = tasks.plan) FROM tasks
-WHERE id IN (SELECT value FROM json_each(?))"
+        "SELECT {COLUMNS}, (SELECT digest FROM plans WHERE plans.id = tasks.plan),
+(SELECT prepares FROM plans WHERE plans.id = tasks.plan) FROM tasks WHERE id IN (SELECT value FROM json_each(?))"
     );
     let list = serde_json::to_string(tasks).unwrap_or_default();
-    let rows = tx.all(&text, vec![list.into()]).await?;
-    rows.iter().map(|row| Ok((read(row)?, maybe(row, 20, "digest")?))).collect()
+    let rows = sql::all(store.reader(), &text, vec![list.into()]).await?;
+    let read = |row: &QueryResult| {
+        Ok(Answered { task: read(row)?, digest: maybe(row, 20, "digest")?, prepares: maybe(row, 21, "plan")? })
+    };
+    rows.iter().map(read).collect()
 }
 
 /// A task of a tenant.

@@ -1,0 +1,1 @@
+//! Waves as tables.
