@@ -5,9 +5,11 @@
 
 mod check;
 mod history;
+mod reseal;
 
 pub use check::{Broken, How, Status, accept, status, watch};
 pub(crate) use check::{adopt_all, raise, suspect, write_head};
+pub use reseal::reseal;
 
 use crate::seal::{Head, Sealer};
 use crate::sealed::Kind;

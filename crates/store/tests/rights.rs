@@ -345,6 +345,13 @@ async fn another_key_opens_nothing_and_an_older_one_still_does() {
     drop(store);
     let store = Store::open(rotated).await.unwrap();
     assert!(rights::status(&store, TENANT).await.unwrap().whole);
+    assert_eq!(rights::reseal(&store, &op()).await.unwrap(), 8, "all but the new one");
+    assert_eq!(rights::reseal(&store, &op()).await.unwrap(), 0);
+    drop(store);
+    let store = Store::open(Options::file(&path, [9; 32])).await.unwrap();
+    assert!(rights::status(&store, TENANT).await.unwrap().whole, "the older key is not needed any more");
+    let row = store.seal_get::<Value>(TENANT, Kind::Approval, "plan_a/person_a").await.unwrap();
+    assert_eq!(row.and_then(Sealed::grants), Some(json!({"vote": "reject"})));
 }
 
 #[tokio::test]

@@ -112,102 +112,93 @@ fn a_whole_log_verifies_and_its_end_is_proven_only_by_what_is_remembered() {
     assert_eq!(verify(&log(0), None).unwrap().records, 0);
 }
 
-#[test]
-fn each_attack_is_named_with_its_position() {
-    let items = log(50);
+type Case = (&'static str, Broken, Broken);
+
+fn spoiled(change: impl FnOnce(&mut Vec<Item>)) -> Broken {
+    let mut items = log(50);
     let remembered = newest(&items);
-    let changed = |change: &dyn Fn(&mut Vec<Item>)| {
-        let mut items = items.clone();
-        change(&mut items);
-        verify(&items, Some(remembered.clone())).unwrap_err()
+    change(&mut items);
+    verify(&items, Some(remembered)).unwrap_err()
+}
+
+fn all_named(what: &str, cases: &[Case]) {
+    for (name, found, wanted) in cases {
+        assert_eq!(found, wanted, "{name}");
+    }
+    eprintln!("audit: {} attacks on {what} named with their position", cases.len());
+}
+
+#[test]
+fn each_attack_on_a_row_is_named_with_its_position() {
+    let whole = log(50);
+    let at = |number| place(&whole, number);
+    let repeated = |expected, found| Broken::Repeated { expected, found };
+    let missing = |expected, found| Broken::Missing { expected, found };
+    let forged = leaf(30, TENANT, &event(31, TENANT));
+    let renumber = |items: &mut Vec<Item>| {
+        items.remove(at(20));
+        *items = renumbered(items);
     };
-    let at = |number| place(&items, number);
-    let other = Checkpoint { origin: origin("elsewhere", TENANT), ..remembered.clone() };
-    let forged_root = Tree { size: 14, root: Digest::of(b"forged") };
-    let cases: Vec<(&str, Broken, Broken)> = vec![
+    let nothing = |items: &mut Vec<Item>| {
+        let text = "{}".to_owned();
+        items[at(3)] = Item::Record(Record { number: 3, leaf: leaf(3, TENANT, &text), event: text });
+    };
+    let why = "missing field `id` at line 1 column 2".to_owned();
+    let own = record(30).leaf;
+    let cases: Vec<Case> = vec![
+        ("delete", spoiled(|items| drop(items.remove(at(20)))), missing(20, 21)),
+        ("swap", spoiled(|items| items.swap(at(8), at(9))), missing(8, 9)),
+        ("edit", spoiled(|items| items[at(30)] = edited(30, own)), Broken::Changed { number: 30 }),
         (
-            "delete a row",
-            changed(&|items| drop(items.remove(at(20)))),
-            Broken::Missing { expected: 20, found: 21 },
-        ),
-        (
-            "delete the tail and its checkpoints",
-            changed(&|items| items.truncate(at(40))),
-            Broken::Truncated { size: 50, records: 39 },
-        ),
-        (
-            "swap two rows",
-            changed(&|items| items.swap(at(8), at(9))),
-            Broken::Missing { expected: 8, found: 9 },
-        ),
-        (
-            "edit a row",
-            changed(&|items| items[at(30)] = edited(30, record(30).leaf)),
-            Broken::Changed { number: 30 },
-        ),
-        (
-            "edit a row and its hash",
-            changed(&|items| items[at(30)] = edited(30, leaf(30, TENANT, &event(31, TENANT)))),
+            "edit with its hash",
+            spoiled(|items| items[at(30)] = edited(30, forged)),
             Broken::Root { from: 29, to: 35, size: 35 },
         ),
-        (
-            "insert a row",
-            changed(&|items| items.insert(at(5), Item::Record(record(4)))),
-            Broken::Repeated { expected: 5, found: 4 },
-        ),
-        (
-            "delete a row and number anew",
-            changed(&|items| {
-                items.remove(at(20));
-                *items = renumbered(items);
-            }),
-            Broken::Root { from: 15, to: 21, size: 21 },
-        ),
+        ("insert", spoiled(|items| items.insert(at(5), Item::Record(record(4)))), repeated(5, 4)),
+        ("duplicate", spoiled(|items| items.insert(at(17), Item::Record(record(17)))), repeated(18, 17)),
+        ("delete and number anew", spoiled(renumber), Broken::Root { from: 15, to: 21, size: 21 }),
         (
             "a row of another tenant",
-            changed(&|items| items[at(12)] = foreign(12)),
+            spoiled(|items| items[at(12)] = foreign(12)),
             Broken::OtherTenant { number: 12, tenant: TenantId::new(2) },
         ),
+        ("no event", spoiled(nothing), Broken::NoEvent { number: 3, why }),
+    ];
+    all_named("rows", &cases);
+}
+
+#[test]
+fn each_attack_on_the_log_is_named_with_its_position() {
+    let whole = log(50);
+    let remembered = newest(&whole);
+    let at = |number| place(&whole, number);
+    let other = Checkpoint { origin: origin("elsewhere", TENANT), ..remembered.clone() };
+    let forged = Checkpoint { tree: Tree { size: 14, root: Digest::of(b"forged") }, ..remembered };
+    let restored = |items: &mut Vec<Item>| {
+        let (before, after) = (log(43), log(60));
+        *items = before[..place(&before, 42)].to_vec();
+        items.extend(after[place(&after, 43)..].iter().cloned());
+    };
+    let cases: Vec<Case> = vec![
         (
-            "duplicate a row",
-            changed(&|items| items.insert(at(17), Item::Record(record(17)))),
-            Broken::Repeated { expected: 18, found: 17 },
+            "delete the tail and its checkpoints",
+            spoiled(|items| items.truncate(at(40))),
+            Broken::Truncated { size: 50, records: 39 },
         ),
+        ("cut off everything", spoiled(Vec::clear), Broken::Truncated { size: 50, records: 0 }),
         (
             "a checkpoint of another log",
-            changed(&|items| items.insert(3, Item::Checkpoint(other.clone()))),
+            spoiled(|items| items.insert(3, Item::Checkpoint(other))),
             Broken::OtherLog { found: origin("elsewhere", TENANT), wanted: origin("here", TENANT) },
         ),
         (
             "a second root of one size",
-            changed(&|items| {
-                items
-                    .insert(at(15), Item::Checkpoint(Checkpoint { tree: forged_root, ..remembered.clone() }));
-            }),
+            spoiled(|items| items.insert(at(15), Item::Checkpoint(forged))),
             Broken::Forked { size: 14 },
         ),
-        (
-            "no event",
-            changed(&|items| {
-                let text = "{}".to_owned();
-                items[at(3)] = Item::Record(Record { number: 3, leaf: leaf(3, TENANT, &text), event: text });
-            }),
-            Broken::NoEvent { number: 3, why: "missing field `id` at line 1 column 2".into() },
-        ),
-        (
-            "fork after a restored backup",
-            changed(&|items| {
-                let shorter = log(43);
-                *items = shorter[..place(&shorter, 42)].to_vec();
-                items.extend(log(60)[place(&log(60), 43)..].iter().cloned());
-            }),
-            Broken::Missing { expected: 42, found: 43 },
-        ),
+        ("fork after a restored backup", spoiled(restored), Broken::Missing { expected: 42, found: 43 }),
     ];
-    for (name, found, wanted) in &cases {
-        assert_eq!(found, wanted, "{name}");
-    }
-    eprintln!("audit: {} attacks named with their position", cases.len());
+    all_named("logs", &cases);
 }
 
 fn edited(number: u64, leaf: Digest) -> Item {
