@@ -14,6 +14,7 @@ pub fn helper() -> PathBuf {
     std::env::var_os(HELPER).map_or_else(|| env!("CARGO_BIN_EXE_legator-probe").into(), Into::into)
 }
 
+#[allow(dead_code)] // not every suite has such a test
 pub fn need_root() {
     assert!(
         rustix::process::geteuid().is_root(),
