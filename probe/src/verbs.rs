@@ -162,6 +162,11 @@ impl Stop {
         Self::Failed(format!("{doing}: {error}"))
     }
 
+    /// The state to go back to could not be kept: nothing was changed.
+    fn not_kept(error: impl std::fmt::Display) -> Self {
+        Self::Refused(Refusal::NoRoom, format!("keeping the state to go back to: {error}"))
+    }
+
     fn not_applicable(detail: impl Into<String>) -> Self {
         Self::Refused(Refusal::NotApplicable, detail.into())
     }

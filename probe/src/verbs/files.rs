@@ -116,7 +116,9 @@ fn list_dir(path: &Path, secrets: &Secrets, limit: usize) -> Step<Value> {
 /// `file.search`.
 pub(super) async fn search(work: &Work<'_>, args: &FileSearch, cancel: watch::Receiver<bool>) -> Step<Value> {
     let (args, secrets) = (args.clone(), Arc::clone(&work.host.secrets));
-    blocking::run(work.call, move || search::search(&args, &secrets, &cancel)).await
+    // It ends by itself a little before its time is over, and tells what it has found.
+    let at = std::time::Instant::now() + work.call.timeout.duration().mul_f32(0.9);
+    blocking::run(work.call, move || search::search(&args, &secrets, &search::Ends { cancel, at })).await
 }
 
 /// `file.write`.

@@ -204,7 +204,7 @@ mod tests {
         let own = process(std::process::id()).unwrap();
         assert!(processes().contains_key(&own.pid) && is_of_this_host(own.pid));
         assert!(tree(&processes(), own.parent).contains(&own.pid));
-        assert!(arguments(own.pid).first().is_some() && program(own.pid).is_some());
+        assert!(!arguments(own.pid).is_empty() && program(own.pid).is_some());
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let inodes = socket_inodes(own.pid);

@@ -108,7 +108,7 @@ fn keep(work: &Work<'_>, action: Action, name: &str, before: &State) -> Step<()>
     let past = Past::Service { name: name.to_owned(), boot, before: was, after: will };
     let image = Image { task: work.task, made_at: work.host.clock.now(), past, content: Vec::new() };
     let saved = work.host.preimages.save(&image, 0);
-    saved.map(|_| ()).map_err(|error| Stop::failed("keeping the state to go back to", error))
+    saved.map(|_| ()).map_err(Stop::not_kept)
 }
 
 /// Whether a service runs or is started at boot, for `task.undo`.

@@ -56,7 +56,7 @@ pub(super) fn set(work: &Work<'_>, args: &SysctlSet) -> Step<Done> {
     let past = Past::Sysctl { key: args.key.clone(), before: before.clone(), after: plain(&args.value) };
     let image = Image { task: work.task, made_at: work.host.clock.now(), past, content: Vec::new() };
     let kept = work.host.preimages.save(&image, 0);
-    kept.map_err(|error| Stop::failed("keeping the state to go back to", error))?;
+    kept.map_err(Stop::not_kept)?;
     let written = file.write_all(args.value.as_bytes());
     let after = read(&args.key)?;
     let state = |value: &str| json!({ "key": args.key, "value": value });

@@ -117,6 +117,11 @@ pub(in crate::verbs) fn reopen(place: OwnedFd, path: &Path, secrets: &Secrets) -
     if secrets.hides_file(&place) {
         return Err(secret(path));
     }
+    read_only(&place, path)
+}
+
+/// Opens for reading the inode that a path descriptor stands for. The caller has looked, or looks, whether it may be told.
+pub(in crate::verbs) fn read_only(place: &File, path: &Path) -> Step<File> {
     let own = format!("/proc/self/fd/{}", place.as_raw_fd());
     let open =
         |extra: OFlags| rustix::fs::open(&*own, OFlags::RDONLY | OFlags::CLOEXEC | extra, Mode::empty());

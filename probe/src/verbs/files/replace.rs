@@ -91,7 +91,7 @@ pub(in crate::verbs) fn replace(
     };
     let image = Image { task: target.task, made_at: target.now, past, content: before.bytes.clone() };
     let kept = store.save(&image, before.stat.as_ref().map_or(0, |stat| stat.st_size as u64));
-    let kept = kept.map_err(|error| Stop::failed("keeping the state to go back to", error))?;
+    let kept = kept.map_err(Stop::not_kept)?;
     let wanted = act(&place, &before, &attributes, content)?;
     rustix::fs::fsync(&place.dir).map_err(io("writing the directory to disk"))?;
     let (_, now) = look(&place, secrets)?;
@@ -149,17 +149,18 @@ fn act(
 ) -> Step<Option<Wanted>> {
     let Some(content) = content else {
         rename(place, Way::Out)?;
-        return settle(place, before, Way::Out).map(|()| None);
+        return settle(place, before, Way::Out, None).map(|()| None);
     };
     let attributes = if content.attributes.is_empty() { attributes } else { &content.attributes };
     let mode = content.mode.or(attributes.mode).unwrap_or(NEW_MODE);
     let way = if before.stat.is_some() { Way::Swap } else { Way::In };
-    let swapped = make(place, &content.bytes, attributes, mode).and_then(|()| rename(place, way));
+    let mut file = create(place)?;
+    let swapped = fill(&mut file, &content.bytes, attributes, mode).and_then(|()| rename(place, way));
     if let Err(stop) = swapped {
         discard(place);
         return Err(stop);
     }
-    settle(place, before, way).map(|()| Some(Wanted { mode, owner: attributes.owner }))
+    settle(place, before, way, Some(file)).map(|()| Some(Wanted { mode, owner: attributes.owner }))
 }
 
 /// Removes the new file, which never came into its place.
@@ -167,18 +168,22 @@ fn discard(place: &Place<'_>) {
     let _ = rustix::fs::unlinkat(&place.dir, place.beside.as_str(), AtFlags::empty());
 }
 
-/// Makes the new file beside the old one and puts it on disk.
-fn make(place: &Place<'_>, bytes: &[u8], attributes: &Attributes, mode: u32) -> Step<()> {
+/// Makes the new file beside the old one. A file that is there already is somebody else's.
+fn create(place: &Place<'_>) -> Step<File> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let fd = rustix::fs::openat(&place.dir, place.beside.as_str(), flags, Mode::RUSR | Mode::WUSR);
-    let mut file = File::from(fd.map_err(io("making the new file"))?);
+    fd.map(File::from).map_err(io("making the new file"))
+}
+
+/// Fills the new file and puts it on disk.
+fn fill(file: &mut File, bytes: &[u8], attributes: &Attributes, mode: u32) -> Step<()> {
     file.write_all(bytes).map_err(|error| Stop::failed("writing the new file", error))?;
     if let Some((uid, gid)) = attributes.owner {
         let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
-        rustix::fs::fchown(&file, uid, gid).map_err(io("setting the owner"))?;
+        rustix::fs::fchown(&*file, uid, gid).map_err(io("setting the owner"))?;
     }
-    attributes.put_xattrs(&file).map_err(io("setting extended attributes"))?;
-    rustix::fs::fchmod(&file, Mode::from_raw_mode(mode)).map_err(io("setting the mode"))?;
+    attributes.put_xattrs(file).map_err(io("setting extended attributes"))?;
+    rustix::fs::fchmod(&*file, Mode::from_raw_mode(mode)).map_err(io("setting the mode"))?;
     file.sync_all().map_err(|error| Stop::failed("writing the new file to disk", error))
 }
 
@@ -207,20 +212,33 @@ fn rename(place: &Place<'_>, way: Way) -> Step<()> {
 }
 
 /// Looks at what the swap took out: it must be what was checked, else it is put back.
-fn settle(place: &Place<'_>, before: &State, way: Way) -> Step<()> {
+fn settle(place: &Place<'_>, before: &State, way: Way, ours: Option<File>) -> Step<()> {
     if way == Way::In {
         return Ok(());
     }
     if !is_same(place, before) {
         // The same swap again puts back what was there; moving out is taken back by moving in.
         rename(place, if way == Way::Out { Way::In } else { way })?;
-        if way == Way::Swap {
-            discard(place);
+        if let Some(ours) = ours {
+            put_back(place, &ours);
         }
         return Err(changed(place.path));
     }
     rustix::fs::unlinkat(&place.dir, place.beside.as_str(), AtFlags::empty())
         .map_err(io("removing the old file"))
+}
+
+/// After the swap back, the new file lies beside again and goes. If it does not, somebody put a still newer one in its place
+/// meanwhile: that one is what they want to be there.
+fn put_back(place: &Place<'_>, ours: &File) {
+    let beside = rustix::fs::statat(&place.dir, place.beside.as_str(), AtFlags::SYMLINK_NOFOLLOW);
+    let own = rustix::fs::fstat(ours);
+    match (beside, own) {
+        (Ok(beside), Ok(own)) if (beside.st_dev, beside.st_ino) == (own.st_dev, own.st_ino) => discard(place),
+        _ => {
+            let _ = rustix::fs::renameat(&place.dir, place.beside.as_str(), &place.dir, place.name);
+        }
+    }
 }
 
 fn is_same(place: &Place<'_>, before: &State) -> bool {

@@ -3,8 +3,10 @@
 //! Owns the walk and its bounds. Never follows a link and never leaves the file system it began on.
 //! Invariant: it ends after a bounded number of files, and says when that cut it short.
 
+use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use legator_core::verbs::FileSearch;
 use rustix::fs::OFlags;
@@ -20,7 +22,13 @@ const VISITED_MAX: u64 = 500_000;
 const CONTENT_BYTES_MAX: u64 = 8 * 1024 * 1024;
 const FINDS: u64 = 200;
 
-pub(super) fn search(args: &FileSearch, secrets: &Secrets, cancel: &watch::Receiver<bool>) -> Step<Value> {
+/// What ends a walk early.
+pub(super) struct Ends {
+    pub(super) cancel: watch::Receiver<bool>,
+    pub(super) at: Instant,
+}
+
+pub(super) fn search(args: &FileSearch, secrets: &Secrets, ends: &Ends) -> Step<Value> {
     let root = PathBuf::from(&args.path);
     let top = open::by_path(&root, OFlags::PATH | OFlags::DIRECTORY)?;
     let device =
@@ -31,37 +39,41 @@ pub(super) fn search(args: &FileSearch, secrets: &Secrets, cancel: &watch::Recei
         let Ok(entries) = std::fs::read_dir(&dir) else { continue };
         for entry in entries.map_while(Result::ok) {
             visited += 1;
-            if visited > VISITED_MAX || found.len() >= limit || *cancel.borrow() {
+            let over = *ends.cancel.borrow() || Instant::now() >= ends.at;
+            if visited > VISITED_MAX || found.len() >= limit || over {
                 return Ok(json!({ "found": found, "visited": visited, "cut_short": true }));
             }
             // The metadata of the entry itself, not of what a link leads to.
             let Ok(meta) = entry.metadata() else { continue };
             let path = entry.path();
-            if meta.is_dir() && meta.dev() == device && !secrets.hides(&path) {
-                dirs.push(path);
-            } else if matches(args, &path, meta.is_file(), secrets) {
+            if matches(args, &path, meta.is_file()) && !secrets.hides(&path) {
                 found.push(json!({ "path": path.to_string_lossy(), "bytes": meta.len() }));
+            }
+            if meta.is_dir() && meta.dev() == device {
+                dirs.push(path);
             }
         }
     }
     Ok(json!({ "found": found, "visited": visited, "cut_short": false }))
 }
 
-fn matches(args: &FileSearch, path: &Path, is_file: bool, secrets: &Secrets) -> bool {
+/// Whether an entry is looked for. Only a find is compared with the list of secrets, which is slow: nothing of the others is told.
+fn matches(args: &FileSearch, path: &Path, is_file: bool) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     if !args.name.as_ref().is_none_or(|pattern| glob(pattern.as_bytes(), name.as_bytes())) {
         return false;
     }
     let Some(text) = &args.contains else { return true };
-    is_file && holds(path, text.as_bytes(), secrets)
+    is_file && holds(path, text.as_bytes()).unwrap_or(false)
 }
 
-fn holds(path: &Path, text: &[u8], secrets: &Secrets) -> bool {
-    let place = open::by_path(path, OFlags::PATH | OFlags::NOFOLLOW);
-    let Ok(mut file) = place.and_then(|place| open::reopen(place, path, secrets)) else { return false };
+fn holds(path: &Path, text: &[u8]) -> Step<bool> {
+    let place = File::from(open::by_path(path, OFlags::PATH | OFlags::NOFOLLOW)?);
+    open::check_kind(&place, path)?;
     let mut content = Vec::new();
-    let read = file.by_ref().take(CONTENT_BYTES_MAX).read_to_end(&mut content);
-    read.is_ok() && content.windows(text.len().max(1)).any(|window| window == text)
+    let read = open::read_only(&place, path)?.take(CONTENT_BYTES_MAX).read_to_end(&mut content);
+    read.map_err(|error| Stop::failed("reading", error))?;
+    Ok(content.windows(text.len().max(1)).any(|window| window == text))
 }
 
 /// Whether a name matches a pattern with `*` and `?`; linear in its length but for the one star that is tried again.
