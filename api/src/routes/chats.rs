@@ -67,7 +67,11 @@ struct NewTurn {
     request_body(content = Option<NewChat>, content_type = "application/json"),
     responses((status = 200, body = ChatView), (status = 201, body = ChatView))
 )]
-async fn begin(State(api): State<Api>, can: Can<MakePlans>, MaybeJson(new): MaybeJson<NewChat>) -> Result<Response, Problem> {
+async fn begin(
+    State(api): State<Api>,
+    can: Can<MakePlans>,
+    MaybeJson(new): MaybeJson<NewChat>,
+) -> Result<Response, Problem> {
     let caller = &can.caller;
     let (scope, title) = scope(&api, caller, new.host.as_deref()).await?;
     may(&api, caller, scope, Permission::MakePlans).await?;
@@ -110,7 +114,11 @@ async fn list(
     params(("id" = String, Path, description = "The chat's id")),
     responses((status = 200, body = WholeChat))
 )]
-async fn show(State(api): State<Api>, can: Can<ReadChats>, Id(id): Id<ChatId>) -> Result<axum::Json<WholeChat>, Problem> {
+async fn show(
+    State(api): State<Api>,
+    can: Can<ReadChats>,
+    Id(id): Id<ChatId>,
+) -> Result<axum::Json<WholeChat>, Problem> {
     let chat = chat_for(&api, &can.caller, id, Permission::ReadChats).await?;
     let mut turns = chats::recent_turns(&api.store, chat.id, None, TURNS_SHOWN).await?;
     turns.reverse();
@@ -155,7 +163,11 @@ async fn ask(
 fn question(text: String) -> Result<String, Failure> {
     let bad = |detail: &str| Failure::invalid("bad-question", detail);
     if text.len() > QUESTION_BYTES_MAX {
-        return Err(Failure::new(ErrorKind::TooLarge, "question-too-large", format!("a question has at most {QUESTION_BYTES_MAX} bytes")));
+        return Err(Failure::new(
+            ErrorKind::TooLarge,
+            "question-too-large",
+            format!("a question has at most {QUESTION_BYTES_MAX} bytes"),
+        ));
     }
     let text = text.trim().to_owned();
     let hidden = text.chars().any(|c| text::is_hidden(c) && !matches!(c, '\n' | '\t' | '\r' | '\u{200d}'));
@@ -181,7 +193,9 @@ async fn asked(api: &Api, caller: &Caller, question: String) -> Result<Asked, Pr
     let local = caller.auth == Auth::Off && caller.person == PersonId::LOCAL;
     let name = match local {
         true => "local".to_owned(),
-        false => persons::get(&api.store, caller.tenant, caller.person).await?.map_or_else(String::new, |person| person.name),
+        false => persons::get(&api.store, caller.tenant, caller.person)
+            .await?
+            .map_or_else(String::new, |person| person.name),
     };
     Ok(Asked { person: caller.person, name, key: caller.key, local, trace: caller.trace, question })
 }
@@ -222,8 +236,11 @@ async fn may(api: &Api, caller: &Caller, scope: Scope, permission: Permission) -
     match giving.into_iter().any(|role| role.selector.as_deref().is_none_or(reaches)) {
         true => Ok(()),
         false if host.is_some() => Err(Failure::not_found("chat").into()),
-        false => Err(Failure::forbidden("not-the-fleet", "your roles are for some hosts only; this chat is about more")
-            .hint("begin a chat about one host")
-            .into()),
+        false => Err(Failure::forbidden(
+            "not-the-fleet",
+            "your roles are for some hosts only; this chat is about more",
+        )
+        .hint("begin a chat about one host")
+        .into()),
     }
 }

@@ -4,13 +4,13 @@
 //! Invariant: no step is left out or told twice on one stream, wherever it begins; words that were lost are in the step that ends them.
 
 use super::{chat_for, views};
-use crate::auth::{Can, ReadChats, identify, trace_of};
-use crate::problem::Problem;
 use crate::Api;
+use crate::auth::{Can, ReadChats, identify, trace_of};
 use crate::input::Id;
+use crate::problem::Problem;
 use axum::extract::State;
-use axum::http::request::Parts;
 use axum::http::HeaderMap;
+use axum::http::request::Parts;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures::stream::{self, Stream};
 use legator_bus::{Message, Subscription, subject};
@@ -73,7 +73,11 @@ pub(super) async fn follow(
         who: (parts.headers, trace),
         checked: Instant::now(),
     };
-    let events = stream::unfold(follow, |mut follow| async move { follow.next().await.map(|event| (Ok(event), follow)) });
+    let events =
+        stream::unfold(
+            follow,
+            |mut follow| async move { follow.next().await.map(|event| (Ok(event), follow)) },
+        );
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
 }
 

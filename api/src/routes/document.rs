@@ -1,0 +1,22 @@
+//! `GET /openapi.json`.
+
+use crate::Api;
+use axum::Router;
+use axum::http::header;
+use axum::routing::get;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+
+/// Nothing of its own in the document: the document does not describe itself.
+pub(crate) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+}
+
+/// The route that gives the document.
+pub(crate) fn route(document: &OpenApi) -> Router {
+    let text = document.to_json().unwrap_or_default();
+    Router::new().route(
+        "/openapi.json",
+        get(move || async move { ([(header::CONTENT_TYPE, "application/json")], text) }),
+    )
+}
