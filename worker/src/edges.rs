@@ -90,11 +90,8 @@ async fn beat(worker: &Worker, message: &Message) {
     let Some(up) = unpack::<BeatUp>(&message.body) else { return };
     alive(worker, up.edge);
     counters::pulses(up.pulses.len());
-    let mut pulses = worker.edges.pulses.lock().unwrap_or_else(PoisonError::into_inner);
-    for pulse in up.pulses {
-        pulses.insert(pulse.host, pulse);
-    }
-    drop(pulses);
+    let heard = up.pulses.into_iter().map(|pulse| (pulse.host, pulse));
+    worker.edges.pulses.lock().unwrap_or_else(PoisonError::into_inner).extend(heard);
     if let Some(answer) = trust(worker).await {
         let _ = worker.bus.reply(message, pack(&BeatAnswer { version: answer.version })).await;
     }
@@ -112,8 +109,7 @@ fn alive(worker: &Worker, edge: InstanceId) {
 async fn trust(worker: &Worker) -> Option<Arc<SyncAnswer>> {
     let now = worker.clock.now();
     let known = worker.edges.revoked.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    if let Some((at, answer)) = known.filter(|(at, _)| now.since(*at) < Span::from_millis(1_000) && *at <= now) {
-        let _ = at;
+    if let Some((_, answer)) = known.filter(|(at, _)| now.since(*at) < Span::from_millis(1_000) && *at <= now) {
         return Some(answer);
     }
     let longest = Span::from_millis(CREDENTIAL_LIFE.millis() + 86_400_000);
@@ -126,7 +122,7 @@ async fn trust(worker: &Worker) -> Option<Arc<SyncAnswer>> {
     };
     let answer = SyncAnswer {
         version: version_of(&revoked),
-        installation: worker.gate.installation.clone(),
+        installation: worker.gate.installation().to_owned(),
         authorities: vec![worker.authority.public()],
         revoked,
     };

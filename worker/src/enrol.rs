@@ -119,7 +119,7 @@ async fn renew(worker: &Worker, envelope: &Envelope) -> Joined {
     let host = hosts::sealed(&worker.store, tenant, claimed.host).await.map_err(away)?.ok_or(NotAdmitted::UnknownHost)?;
     let key: PublicKey = host.key.parse().map_err(away)?;
     let renewal: Renewal = envelope.open(&key).map_err(|_| NotAdmitted::BadSignature)?;
-    if renewal.installation != worker.gate.installation {
+    if renewal.installation != worker.gate.installation() {
         return Err(NotAdmitted::BadSignature);
     }
     if hosts::is_revoked(&worker.store, tenant, renewal.host).await.map_err(away)? {
@@ -133,11 +133,11 @@ async fn renew(worker: &Worker, envelope: &Envelope) -> Joined {
 }
 
 fn admission(worker: &Worker, bearer: &Bearer, (name, level): (String, Level)) -> Joined {
-    let installation = &worker.gate.installation;
+    let installation = worker.gate.installation();
     let issued = credential::issue(&worker.authority, installation, bearer, worker.clock.now());
     let (credential, expires_at) = issued.map_err(away)?;
     Ok(Admission {
-        installation: installation.clone(),
+        installation: installation.to_owned(),
         authority: worker.authority.public(),
         host: bearer.host,
         name,

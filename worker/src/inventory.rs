@@ -62,7 +62,7 @@ async fn verified(worker: &Worker, message: &Message) -> Result<Option<Verified>
         return Ok(None);
     }
     let Ok(inventory) = envelope.open::<Inventory>(&key) else { return Ok(None) };
-    let right = inventory.host == host && inventory.installation == worker.gate.installation;
+    let right = inventory.host == host && inventory.installation == worker.gate.installation();
     let bounded = inventory.parts.iter().all(|(name, part)| acceptable(name, part));
     Ok((right && bounded).then_some(Verified { host, tenant, inventory }))
 }

@@ -3,6 +3,7 @@
 //! Owns dispatch, record, reap, enrolment, sessions, inventory, notarising and turns. The only role that holds the authority's key.
 //! Never serves HTTP. Invariant: what a lost message left behind is found by a sweep within seconds.
 
+mod cancel;
 mod counters;
 mod credential;
 mod deliver;
@@ -21,7 +22,7 @@ pub mod turns;
 
 use legator_bus::{Bus, Message, Subject, Subscription, subject};
 use legator_core::clock::Clock;
-use legator_core::ids::Ids;
+use legator_core::ids::{Ids, PlanId};
 use legator_gate::Gate;
 use legator_store::Store;
 use legator_wire::keys::{AuthorityKey, CheckpointKey};
@@ -94,6 +95,12 @@ impl Worker {
         }
     }
 
+    /// Tells watchers that this plan moved, without working at it once more here. May be lost.
+    pub(crate) async fn wake_plan(&self, plan: PlanId) {
+        self.dispatch.expect_echo(plan);
+        self.wake("plan", plan).await;
+    }
+
     /// Says that something about this id was committed. May be lost.
     pub(crate) async fn wake(&self, what: &str, id: impl Display) {
         let _ = self.bus.publish(&subject::wake(what, id), Vec::new()).await;
@@ -113,6 +120,7 @@ pub async fn run(worker: Worker, shutdown: CancellationToken) {
     loops.spawn(record::run_starts(worker.clone(), stop()));
     loops.spawn(dispatch::run(worker.clone(), stop()));
     loops.spawn(dispatch::run_busy(worker.clone(), stop()));
+    loops.spawn(cancel::run(worker.clone(), stop()));
     loops.spawn(reap::run(worker.clone(), stop()));
     loops.spawn(inventory::run(worker.clone(), stop()));
     loops.spawn(limits::run(worker.clone(), stop()));

@@ -8,7 +8,6 @@ use crate::deliver::{self, Route};
 use legator_core::ids::TenantId;
 use legator_gate::GateError;
 use legator_store::{hosts, limits};
-use legator_wire::dsse::Envelope;
 use legator_wire::frame::Down;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -63,8 +62,9 @@ pub(crate) async fn bring(worker: &Worker, route: Route, kept: u64) {
 }
 
 async fn tell(worker: &Worker, route: Route) -> Result<(), GateError> {
-    let limits = legator_gate::limits_for(&worker.gate, route.tenant, route.host).await?;
-    let envelope = Envelope::seal(&limits, worker.authority.as_ref());
-    deliver::tell(worker, route, Down::Limits { envelope }).await;
+    let on = (route.tenant, route.host);
+    if let Some(envelope) = legator_gate::limits_for(&worker.gate, &worker.authority, on).await? {
+        deliver::tell(worker, route, Down::Limits { envelope }).await;
+    }
     Ok(())
 }

@@ -22,9 +22,14 @@ pub(crate) async fn run(worker: Worker, shutdown: CancellationToken) {
 async fn tick(worker: &Worker) {
     match legator_gate::reap(&worker.gate).await {
         Ok(reaped) => {
-            for plan in reaped.plans {
-                worker.wake("plan", plan).await;
+            for plan in reaped.changed {
+                worker.wake_plan(plan).await;
                 worker.wake("event", plan).await;
+            }
+            for plan in reaped.prepare {
+                dispatch::prepare(worker, plan).await;
+            }
+            for plan in reaped.dispatch {
                 dispatch::due(worker, plan).await;
             }
         }

@@ -72,7 +72,7 @@ async fn current(worker: &Worker, message: &Message) -> Option<(Route, Received)
     }
     let key: PublicKey = row.key.parse().ok()?;
     let route = Route { tenant: from.tenant, host, edge: from.edge, epoch: from.epoch };
-    Some((route, Received { host, tenant: from.tenant, key, sent: *sent }))
+    Some((route, Received { host, key, sent: *sent }))
 }
 
 /// Acknowledges what is committed and wakes whoever waits for the plans.
@@ -80,7 +80,10 @@ async fn told(worker: &Worker, routes: &HashMap<HostId, Route>, settled: &[Settl
     let mut plans: BTreeSet<PlanId> = BTreeSet::new();
     let mut acked = 0;
     for settled in settled {
-        plans.extend(settled.plan);
+        plans.insert(settled.plan);
+        if let Some(plan) = settled.prepares {
+            dispatch::prepare(worker, plan).await;
+        }
         if let (Some(receipt), Some(route)) = (settled.ack, routes.get(&settled.host)) {
             acked += 1;
             acknowledge(worker, *route, settled.task, receipt).await;
@@ -88,15 +91,18 @@ async fn told(worker: &Worker, routes: &HashMap<HostId, Route>, settled: &[Settl
     }
     counters::receipts("acknowledged", acked);
     counters::receipts("refused", settled.len() - acked);
+    let over: BTreeSet<PlanId> = settled.iter().filter(|one| one.plan_final).map(|one| one.plan).collect();
     for plan in plans {
-        worker.wake("plan", plan).await;
-        dispatch::due(worker, plan).await;
+        worker.wake_plan(plan).await;
+        if !over.contains(&plan) {
+            dispatch::due(worker, plan).await;
+        }
     }
     worker.wake("event", "receipts").await;
 }
 
 async fn acknowledge(worker: &Worker, route: Route, task: TaskId, receipt: Digest) {
-    let installation = worker.gate.installation.clone();
+    let installation = worker.gate.installation().to_owned();
     let ack = Ack { installation, host: route.host, task, receipt, made_at: worker.clock.now() };
     let envelope = Envelope::seal(&ack, worker.authority.as_ref());
     deliver::tell(worker, route, Down::Ack { envelope }).await;
@@ -123,9 +129,9 @@ async fn start(worker: &Worker, message: &Message) {
         Ok(Some(row)) if row.epoch == epoch && row.edge == Some(edge) && !row.revoked => {}
         _ => return,
     }
-    match legator_gate::started(&worker.gate, host, task).await {
-        Ok(true) => worker.wake("plan", plan).await,
-        Ok(false) => {}
+    match legator_gate::started(&worker.gate, &[(host, task)]).await {
+        Ok(0) => {}
+        Ok(_) => worker.wake_plan(plan).await,
         Err(error) => tracing::warn!(%error, "a start was not recorded; the receipt says it too"),
     }
 }

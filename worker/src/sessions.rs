@@ -129,7 +129,7 @@ async fn verified(worker: &Worker, message: &Message) -> Result<Opening, &'stati
     }
     let key: PublicKey = known.key.parse().map_err(|_| "bad-credential")?;
     let hello: Hello = up.envelope.open(&key).map_err(|_| "bad-signature")?;
-    let right = hello.host == host && hello.edge == up.edge && hello.installation == worker.gate.installation;
+    let right = hello.host == host && hello.edge == up.edge && hello.installation == worker.gate.installation();
     if !right || key != up.key {
         return Err("bad-signature");
     }

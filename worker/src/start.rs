@@ -4,8 +4,9 @@
 //! makes that harmless.
 
 use crate::deliver::{self, Route};
-use crate::{Worker, dispatch, limits};
+use crate::{Worker, cancel, dispatch, limits};
 use legator_store::sessions::{Begun, Session};
+use legator_store::tasks;
 use legator_wire::frame::Down;
 
 /// A session has begun: does the rest behind the loop.
@@ -27,13 +28,13 @@ pub(crate) async fn session_began(worker: &Worker, begun: Begun) {
 async fn catch_up(worker: &Worker, session: &Session) -> Result<(), legator_gate::GateError> {
     let route = Route { tenant: session.tenant, host: session.host, edge: session.edge, epoch: session.epoch };
     limits::bring(worker, route, session.said.limits_version).await;
-    let resumed = legator_gate::resume(&worker.gate, &worker.authority, session.tenant, session.host).await?;
-    for delivery in resumed.sent {
-        if !session.said.running.contains(&delivery.leaf.task) {
-            deliver::tell(worker, route, Down::Grant(Box::new(delivery))).await;
+    let stopped = cancel::of_host(worker, route).await?;
+    for handed in legator_gate::resend(&worker.gate, &worker.authority, session.host).await? {
+        if !session.said.running.contains(&handed.task) && !stopped.contains(&handed.task) {
+            deliver::tell(worker, route, Down::Grant(Box::new(handed.delivery))).await;
         }
     }
-    for plan in resumed.waiting {
+    for plan in tasks::waiting_for(&worker.store, session.host).await? {
         dispatch::due(worker, plan).await;
     }
     Ok(())

@@ -214,7 +214,11 @@ pub async fn answered(store: &Store, tasks: &[TaskId]) -> Result<Vec<Answered>, 
     let list = serde_json::to_string(tasks).unwrap_or_default();
     let rows = sql::all(store.reader(), &text, vec![list.into()]).await?;
     let read = |row: &QueryResult| {
-        Ok(Answered { task: read(row)?, digest: maybe(row, 20, "digest")?, prepares: maybe(row, 21, "plan")? })
+        Ok(Answered {
+            task: read(row)?,
+            digest: maybe(row, 20, "digest")?,
+            prepares: maybe(row, 21, "plan")?,
+        })
     };
     rows.iter().map(read).collect()
 }
@@ -231,6 +235,23 @@ pub async fn handed(store: &Store, host: HostId) -> Result<Vec<TaskRow>, StoreEr
         "SELECT {COLUMNS} FROM tasks WHERE host = ? AND state IN ('sent', 'running') ORDER BY id LIMIT 500"
     );
     sql::all(store.reader(), &text, vec![host.to_string().into()]).await?.iter().map(read).collect()
+}
+
+/// Plans that may run and have a task of this host that waits, oldest first; at most 500.
+pub async fn waiting_for(store: &Store, host: HostId) -> Result<Vec<PlanId>, StoreError> {
+    let text = "SELECT DISTINCT tasks.plan FROM tasks JOIN plans ON plans.id = tasks.plan
+WHERE tasks.host = ? AND tasks.state = 'waiting' AND plans.state IN ('approved', 'running') ORDER BY tasks.plan LIMIT 500";
+    let rows = sql::all(store.reader(), text, vec![host.to_string().into()]).await?;
+    rows.iter().map(|row| sql::parsed(row, 0, "plan")).collect()
+}
+
+/// Tasks at work of plans that were taken back: their hosts are to be told, until they answer. At most 500.
+pub async fn taken_back(store: &Store) -> Result<Vec<TaskRow>, StoreError> {
+    let text = format!(
+        "SELECT {COLUMNS} FROM tasks WHERE state IN ('sent', 'running') AND EXISTS (SELECT 1 FROM events
+WHERE events.tenant = tasks.tenant AND events.plan = tasks.plan AND events.kind = 'plan.cancelled') LIMIT 500"
+    );
+    sql::all(store.reader(), &text, vec![]).await?.iter().map(read).collect()
 }
 
 /// Tasks that were handed over and are lost by now, as a transaction sees them; at most 500.
