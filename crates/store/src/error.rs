@@ -58,6 +58,9 @@ pub enum StoreError {
     /// A job was done under a lease that another holds by now.
     #[error("the lease {0} is held by another")]
     Fenced(String),
+    /// The connection that writes was not free in time.
+    #[error("the database is busy: no turn to write within {0} seconds")]
+    Busy(u64),
     /// The group of acts that this one was committed with could not be committed.
     #[error("the commit failed: {0}")]
     Commit(String),
@@ -76,6 +79,9 @@ impl From<StoreError> for Failure {
             StoreError::RightsTampered { .. } => {
                 Failure::new(ErrorKind::Refused, "rights-tampered", error.to_string())
                     .hint("see legatorctl rights, then legatorctl rights accept")
+            }
+            StoreError::Busy(_) => {
+                Failure::new(ErrorKind::Unavailable, "busy", error.to_string()).hint("try again")
             }
             StoreError::TooLarge { .. } => Failure::new(ErrorKind::TooLarge, "too-large", error.to_string()),
             _ => {

@@ -82,6 +82,12 @@ impl Store {
         &self.inner.reader
     }
 
+    /// Ends all connections; what was committed is in the one file then. For the end of a process.
+    pub async fn close(&self) -> Result<(), StoreError> {
+        self.inner.reader.close_by_ref().await?;
+        self.inner.writer.end().await
+    }
+
     /// The clock.
     pub fn clock(&self) -> &dyn Clock {
         self.inner.clock.as_ref()

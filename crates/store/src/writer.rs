@@ -10,10 +10,13 @@ use sea_orm::{
 };
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex as Lock, MutexGuard as LockGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 
 /// The most acts in one commit.
 const GROUP_MAX: usize = 64;
+/// How long an act waits for its turn.
+const TURN_SECS: u64 = 60;
 
 type Outcome = Option<Result<(), String>>;
 
@@ -69,6 +72,12 @@ impl Writer {
         self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Ends the connection, after the act that has its turn.
+    pub(crate) async fn end(&self) -> Result<(), StoreError> {
+        let _desk = self.desk.lock().await;
+        Ok(self.db.close_by_ref().await?)
+    }
+
     /// Tells of commits of acts.
     pub(crate) fn acts(&self) -> watch::Receiver<u64> {
         self.acts.subscribe()
@@ -81,7 +90,8 @@ impl Writer {
     /// Waits until it is this act's turn.
     pub(crate) async fn turn(&self) -> Result<Turn<'_>, StoreError> {
         let waiting = Waiting::new(&self.waiting);
-        let desk = self.desk.clone().lock_owned().await;
+        let turn = tokio::time::timeout(Duration::from_secs(TURN_SECS), self.desk.clone().lock_owned()).await;
+        let desk = turn.map_err(|_| StoreError::Busy(TURN_SECS))?;
         drop(waiting);
         Ok(Turn { writer: self, desk })
     }
