@@ -31,12 +31,33 @@ impl Drop for Removed {
     }
 }
 
-/// Stops nginx at the end, also of a test that failed.
-struct Stopped;
+const CONFIG: &str = "/etc/nginx/conf.d/legator-verbs-test.conf";
+const DEFAULT_SITE: &str = "/etc/nginx/sites-enabled/default";
 
-impl Drop for Stopped {
+/// The machine's nginx with one site on a port of its own; stopped and as before at the end, also of a test that failed.
+struct Nginx {
+    port: u16,
+    default_site: Option<PathBuf>,
+}
+
+impl Nginx {
+    fn stopped() -> Self {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let _ = Command::new("/etc/init.d/nginx").arg("stop").output();
+        let default_site = fs::read_link(DEFAULT_SITE).ok();
+        let _ = fs::remove_file(DEFAULT_SITE);
+        fs::write(CONFIG, format!("server {{ listen 127.0.0.1:{port}; return 200 ok; }}\n")).unwrap();
+        Self { port, default_site }
+    }
+}
+
+impl Drop for Nginx {
     fn drop(&mut self) {
         let _ = Command::new("/etc/init.d/nginx").arg("stop").output();
+        let _ = fs::remove_file(CONFIG);
+        if let Some(target) = &self.default_site {
+            let _ = std::os::unix::fs::symlink(target, DEFAULT_SITE);
+        }
     }
 }
 
@@ -53,15 +74,15 @@ async fn nginx_is_restarted_for_real() {
     let _mine = nginx_is_mine();
     let bench = Bench::new();
     let name = json!({ "name": "nginx" });
-    let _ = Command::new("/etc/init.d/nginx").arg("stop").output();
-    let _stopped = Stopped;
+    let nginx = Nginx::stopped();
     let good = (Outcome::Succeeded, Some(true));
 
     let start = bench.run("service.start", name.clone()).await;
     assert_eq!(verdict(&start), good, "{:?} {}", start.done.detail, String::from_utf8_lossy(&start.stderr));
     assert_eq!(field(&start.done.before, "active"), &json!(false));
     let first = field(&start.done.after, "main_pid").as_u64().unwrap();
-    assert!(field(&start.done.after, "listening").to_string().contains(":80"), "{:?}", start.done.after);
+    let listens = format!("tcp 127.0.0.1:{}", nginx.port);
+    assert_eq!(field(&start.done.after, "listening"), &json!([listens]));
 
     let status = bench.run("service.status", json!({ "name": "nginx.service" })).await.done.result.unwrap();
     assert_eq!((&status["main_pid"], &status["active"]), (&json!(first), &json!(true)));
