@@ -51,7 +51,7 @@ pub fn fresh() -> Result<[u8; 32], KeyError> {
 /// The key in a file.
 pub fn read(path: &Path) -> Result<[u8; 32], KeyError> {
     let failed = |source| KeyError::Io { path: path.to_owned(), source };
-    let mut file = File::open(path).map_err(failed)?;
+    let file = File::open(path).map_err(failed)?;
     let about = file.metadata().map_err(failed)?;
     if !about.is_file() {
         return Err(KeyError::NotAKey(path.to_owned()));
@@ -61,7 +61,7 @@ pub fn read(path: &Path) -> Result<[u8; 32], KeyError> {
         return Err(KeyError::Open { path: path.to_owned(), mode });
     }
     let mut text = String::new();
-    file.by_ref().take(200).read_to_string(&mut text).map_err(failed)?;
+    (&file).take(200).read_to_string(&mut text).map_err(failed)?;
     let secret =
         legator_wire::keys::parse_hex(text.trim_end()).map_err(|_| KeyError::NotAKey(path.to_owned()))?;
     match secret == [0; 32] {

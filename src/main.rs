@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use legator::config::{self, Layers, Settings};
 use legator::{bootstrap, up};
 use std::collections::BTreeMap;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -172,7 +172,7 @@ fn default_dir() -> Option<PathBuf> {
 
 fn serve(settings: Settings) -> anyhow::Result<()> {
     let filter = legator::log::filter(&settings.log)?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).init();
     block_on(async {
         let mut stop = up::Signals::listen().context("listening for signals")?;
         let running = up::start(settings).await?;

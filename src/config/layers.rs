@@ -64,7 +64,7 @@ impl Layers {
                 return Err(unknown("environment".into(), name));
             }
         }
-        for (path, table) in &self.file {
+        if let Some((path, table)) = &self.file {
             for name in table.keys().filter(|name| !known(name)) {
                 return Err(unknown(format!("file {path}"), name));
             }
