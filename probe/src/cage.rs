@@ -136,6 +136,8 @@ pub struct Exit {
     pub timed_out: bool,
     /// It was cancelled, so it was killed.
     pub cancelled: bool,
+    /// It printed a refusal of the kernel, as far as its first 64 KiB of each stream show; some programs then end with 0.
+    pub denied: bool,
     /// From before the helper started until the end, on the monotonic clock.
     pub duration: Duration,
 }
@@ -156,7 +158,7 @@ pub enum CageError {
     /// The kernel of this host cannot hold it.
     #[error("this host cannot cage a command: {}", .0.missing.join("; "))]
     Incomplete(CageReport),
-    /// A layer that holds on this host could not be set up this time, so nothing was run.
+    /// The helper or a layer that holds on this host could not be set up this time, so nothing was run.
     #[error("the cage could not be set up, so nothing was run: {step}: {detail}")]
     Setup {
         /// What was being done.
@@ -175,7 +177,7 @@ pub enum CageError {
         /// What the kernel said.
         detail: String,
     },
-    /// The helper could not be started or spoken to, or died without a word.
+    /// The helper died without a word: the program may have run, and how it ended is not known.
     #[error("the cage's helper failed: {0}")]
     Helper(String),
 }

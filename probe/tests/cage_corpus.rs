@@ -100,7 +100,7 @@ async fn seen(cage: &Cage, order: Order, id: &str) -> Seen {
     let argv = order.argv.clone();
     match cage.capture(order).await {
         Ok((exit, out, err)) => {
-            let hinted = hint::hint(&argv, &exit, &[out.as_slice(), err.as_slice()].concat()).is_some();
+            let hinted = hint::hint(&argv, &exit).is_some();
             let (stdout, stderr) =
                 (String::from_utf8_lossy(&out).into(), String::from_utf8_lossy(&err).into());
             Seen { code: exit.code, stdout, stderr, hinted }
@@ -132,7 +132,8 @@ async fn nothing_mutates(cage: &Cage, pool: &Pool<'_>, who: &str) {
     let count = list.len();
     let ran = run(cage, pool, Confine::Observe, list).await;
     // A line whose target does not exist has to fail by itself, neither hang nor crash.
-    let unclean = |case: &Case, seen: &Seen| case.effect == "none" && seen.code.is_none() && seen.stderr.is_empty();
+    let unclean =
+        |case: &Case, seen: &Seen| case.effect == "none" && seen.code.is_none() && seen.stderr.is_empty();
     let bad: Vec<_> =
         ran.iter().filter(|(case, seen, effects)| !effects.is_empty() || unclean(case, seen)).collect();
     for (case, seen, effects) in &bad {

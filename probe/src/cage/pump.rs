@@ -4,7 +4,7 @@
 //! Invariant: the pieces of a stream, put together, are its bytes from offset 0 without gaps, up to the cap.
 
 use super::{Chunk, Stream};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::{mpsc, watch};
@@ -19,6 +19,8 @@ pub(super) struct Shared {
     pub(super) output: mpsc::Sender<Chunk>,
     /// Bytes that may still be passed on.
     pub(super) left: AtomicU64,
+    /// A refusal of the kernel was seen in what the program printed first.
+    pub(super) denied: AtomicBool,
     /// Turns true when the program has ended.
     pub(super) ended: watch::Receiver<bool>,
 }
@@ -37,6 +39,9 @@ pub(super) async fn pump(source: impl AsyncRead + Unpin, stream: Stream, shared:
         if count == 0 || !take(&shared.left, count as u64) {
             return;
         }
+        if offset < CHUNK_BYTES as u64 && refused(&bytes) {
+            shared.denied.store(true, Ordering::Relaxed);
+        }
         // A reader that is gone loses the output; the program goes on.
         let _ = shared.output.send(Chunk { stream, offset, bytes }).await;
         offset += count as u64;
@@ -52,4 +57,10 @@ async fn silent_after(ended: &mut watch::Receiver<bool>) {
 
 fn take(left: &AtomicU64, count: u64) -> bool {
     left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(count)).is_ok()
+}
+
+/// Whether a text that programs print for EACCES and EPERM is in the bytes.
+fn refused(bytes: &[u8]) -> bool {
+    let texts = [b"Permission denied".as_slice(), b"Operation not permitted"];
+    texts.iter().any(|text| bytes.windows(text.len()).any(|window| window == *text))
 }

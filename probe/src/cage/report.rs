@@ -19,12 +19,14 @@ const PATIENCE: Duration = Duration::from_secs(20);
 impl Cage {
     /// As [`super::report`], with this helper.
     pub fn report(&self) -> CageReport {
-        self.report
-            .get_or_init(|| match self.ask() {
-                Ok(words) => judge(&words),
-                Err(error) => CageReport::none(format!("helper: {error}")),
-            })
-            .clone()
+        if let Some(known) = self.report.get() {
+            return known.clone();
+        }
+        match self.ask() {
+            Ok(words) => self.report.get_or_init(|| judge(&words)).clone(),
+            // Not remembered: the machine may have been out of processes for a moment.
+            Err(error) => CageReport::none(format!("helper: {error}")),
+        }
     }
 
     fn ask(&self) -> io::Result<Vec<Word>> {

@@ -11,7 +11,7 @@ use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdStream;
 use std::process::Stdio;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -42,11 +42,11 @@ impl Cage {
         let work = self.work(order).await?;
         let mut running = self.start(&work).await?;
         let stops = Stops { end: tokio::time::Instant::now() + timeout, cancel };
-        let (word, stopped) = running.follow(output, work.limits.output_bytes, stops).await;
+        let (word, stopped, denied) = running.follow(output, work.limits.output_bytes, stops).await;
         let (code, signal) = ended(word, &work)?;
         let (timed_out, cancelled) =
             (stopped == Some(Stopped::TimedOut), stopped == Some(Stopped::Cancelled));
-        Ok(Exit { code, signal, timed_out, cancelled, duration: began.elapsed() })
+        Ok(Exit { code, signal, timed_out, cancelled, denied, duration: began.elapsed() })
     }
 
     /// As [`super::capture`], with this helper.
@@ -95,7 +95,7 @@ impl Cage {
     async fn layers(&self, below_full: &BelowFull) -> Result<Vec<Layer>, CageError> {
         let cage = self.clone();
         let report = tokio::task::spawn_blocking(move || cage.report());
-        let report = report.await.map_err(|error| CageError::Helper(error.to_string()))?;
+        let report = report.await.map_err(|error| not_started("report", &error))?;
         if !report.is_full() && *below_full == BelowFull::Refuse {
             return Err(CageError::Incomplete(report));
         }
@@ -105,7 +105,7 @@ impl Cage {
     }
 
     async fn start(&self, work: &Work) -> Result<Running, CageError> {
-        let failed = |error: std::io::Error| CageError::Helper(error.to_string());
+        let failed = |error: std::io::Error| not_started("helper", &error);
         let (ours, theirs) = StdStream::pair().map_err(failed)?;
         let uid = rustix::process::geteuid().as_raw();
         let child = Command::new(&self.helper)
@@ -128,6 +128,11 @@ impl Cage {
         channel.write_all(&order).await.map_err(failed)?;
         Ok(Running { child, channel, leash })
     }
+}
+
+/// The program was not run: the helper executes nothing before it has the whole order.
+fn not_started(step: &str, error: &dyn std::error::Error) -> CageError {
+    CageError::Setup { step: step.to_owned(), detail: error.to_string() }
 }
 
 /// [`Job`] without owning the work.
@@ -219,9 +224,10 @@ impl Running {
         output: mpsc::Sender<Chunk>,
         output_bytes: u64,
         stops: Stops,
-    ) -> (Option<Word>, Option<Stopped>) {
+    ) -> (Option<Word>, Option<Stopped>, bool) {
         let (told, ended) = watch::channel(false);
-        let shared = Shared { output, left: AtomicU64::new(output_bytes), ended };
+        let shared =
+            Shared { output, left: AtomicU64::new(output_bytes), denied: AtomicBool::new(false), ended };
         let (stdout, stderr) = (self.child.stdout.take(), self.child.stderr.take());
         let (mut reader, mut writer) = self.channel.split();
         let mut stopped = None;
@@ -257,7 +263,7 @@ impl Running {
         };
         self.leash.0 = None;
         self.finish().await;
-        (word, stopped)
+        (word, stopped, shared.denied.load(Ordering::Relaxed))
     }
 
     /// Collects the helper.

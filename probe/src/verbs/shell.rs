@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 use super::told::Told;
 use super::{Done, Step, Stop, Work};
+use crate::cage::hint::{Hint, hint};
 use crate::cage::{BelowFull, CageError, Confine, Exit, Limits, Order};
 
 pub(super) async fn run(
@@ -25,7 +26,13 @@ pub(super) async fn run(
     cancel: watch::Receiver<bool>,
 ) -> Step<Done> {
     let order = order(work, args.argv.clone(), args.cwd.as_ref().map(PathBuf::from));
-    finish(work.host.cage.run(order, told.sender(), cancel).await)
+    let caged = order.confine != Confine::Unconfined;
+    let run = work.host.cage.run(order, told.sender(), cancel).await;
+    let instead = run.as_ref().ok().filter(|_| caged).and_then(|exit| hint(&args.argv, exit));
+    let done = finish(run)?;
+    let Some(Hint { verb, why }) = instead else { return Ok(done) };
+    let so_far = done.detail.clone().map(|detail| format!("{detail}; ")).unwrap_or_default();
+    Ok(done.detail(format!("{so_far}{why}: use {verb}")))
 }
 
 pub(super) async fn script(
