@@ -175,6 +175,3 @@ fn next_wave(scene: &Scene<'_>, tasks: &mut [TaskRow], step: &mut Step) -> bool 
     tasks.iter_mut().filter(|task| fresh(task)).take(batch).for_each(|task| task.wave = Some(step.wave));
     true
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,1 +1,0 @@
-//! Waves as tables.
