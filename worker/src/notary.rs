@@ -8,8 +8,8 @@ mod tests;
 
 use crate::Worker;
 use legator_bus::{Bus, subject};
-use legator_core::clock::Clock;
 use legator_core::audit::{Checkpoint, origin};
+use legator_core::clock::Clock;
 use legator_core::event::{About, NewEvent};
 use legator_core::ids::{Ids, InstanceId, TenantId, TraceId};
 use legator_core::span::Span;
@@ -163,7 +163,8 @@ impl Notary {
     /// A key of an earlier notary, if this authority certified it.
     fn certified(&self, row: &CheckpointKeyRow) -> Option<PublicKey> {
         let envelope: legator_wire::dsse::Envelope = serde_json::from_str(&row.envelope).ok()?;
-        let statement: checkpoint::CheckpointKeyStatement = envelope.open(&self.desk.authority.public()).ok()?;
+        let statement: checkpoint::CheckpointKeyStatement =
+            envelope.open(&self.desk.authority.public()).ok()?;
         Some(statement.key)
     }
 
@@ -175,8 +176,10 @@ impl Notary {
                 continue;
             }
             let origin = origin(&self.desk.installation, log.tenant);
-            let note =
-                checkpoint::sign(&Checkpoint { origin, tree: log.tree, at: now }, self.desk.checkpoint.as_ref());
+            let note = checkpoint::sign(
+                &Checkpoint { origin, tree: log.tree, at: now },
+                self.desk.checkpoint.as_ref(),
+            );
             signed.push(Signed { tenant: log.tenant, size: log.tree.size, at: now, note });
         }
         if !signed.is_empty() {

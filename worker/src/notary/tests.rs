@@ -1,5 +1,11 @@
 //! The notary over a real store: numbers without gaps, checkpoints that continue, exports that verify offline.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stderr)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr
+)]
 
 use super::*;
 use legator_core::audit::{Broken, End, Line, Report};
@@ -47,10 +53,15 @@ impl Stage {
     }
 
     async fn acts(&self, tenant: TenantId, count: usize) {
-        let event = || NewEvent::new("thing.happened", About::nothing(), serde_json::json!({ "text": "ü\u{0}\"\\" }));
+        let event =
+            || NewEvent::new("thing.happened", About::nothing(), serde_json::json!({ "text": "ü\u{0}\"\\" }));
         let rest = (1..count).map(|_| event()).collect();
         let op = Op::system(tenant, "test", TraceId::new(1));
-        self.desk.store.write(&op, async |_| Ok::<_, StoreError>(Audited::many((), event(), rest))).await.unwrap();
+        self.desk
+            .store
+            .write(&op, async |_| Ok::<_, StoreError>(Audited::many((), event(), rest)))
+            .await
+            .unwrap();
     }
 
     async fn export(&self, tenant: TenantId) -> Vec<String> {
@@ -72,6 +83,17 @@ impl Stage {
 
     async fn note(&self, tenant: TenantId) -> String {
         chain::checkpoint(&self.desk.store, tenant, None).await.unwrap().unwrap().note
+    }
+
+    /// Exchanges a digit of the tree's right edge.
+    async fn forge_head(&self) {
+        let row =
+            sql::one(self.desk.store.reader(), "SELECT frontier FROM chain_heads", vec![]).await.unwrap();
+        let text: String = sql::column(&row.unwrap(), 0).unwrap();
+        let place = text.find("sha256:").unwrap() + 7;
+        let digit = if text[place..].starts_with('0') { "1" } else { "0" };
+        let forged = format!("{}{digit}{}", &text[..place], &text[place + 1..]);
+        self.by_hand(&format!("UPDATE chain_heads SET frontier = '{forged}'")).await;
     }
 
     async fn by_hand(&self, statement: &str) {
@@ -119,7 +141,8 @@ async fn events_of_two_tenants_are_numbered_without_gaps_and_every_proof_holds()
         let leaf = &leaves[usize::try_from(number).unwrap() - 1];
         assert!(merkle::included(leaf, number - 1, 721, &proof, &root), "{number}");
         let proof = chain::consistency(store, TENANTS[0], number, 721).await.unwrap();
-        let older = merkle::Tree { size: number, root: merkle::root(&leaves[..usize::try_from(number).unwrap()]) };
+        let older =
+            merkle::Tree { size: number, root: merkle::root(&leaves[..usize::try_from(number).unwrap()]) };
         assert!(merkle::consistent(&older, &merkle::Tree { size: 721, root }, &proof.unwrap()), "{number}");
         proofs += 2;
     }
@@ -142,10 +165,24 @@ async fn filters_page_by_number() {
         events.iter().map(|event| event.number).collect()
     };
     assert_eq!(numbers(Query { after: 4, ..Query::default() }).await, [5, 6, 7]);
-    assert_eq!(numbers(Query { kind: Some("thing.*".into()), after: 4, ..Query::default() }).await, [5, 6, 7]);
-    assert_eq!(numbers(Query { kind: Some("thing.happened".into()), order: chain::Order::Newest, before: Some(9), ..Query::default() }).await, [8, 7, 6]);
+    assert_eq!(
+        numbers(Query { kind: Some("thing.*".into()), after: 4, ..Query::default() }).await,
+        [5, 6, 7]
+    );
+    assert_eq!(
+        numbers(Query {
+            kind: Some("thing.happened".into()),
+            order: chain::Order::Newest,
+            before: Some(9),
+            ..Query::default()
+        })
+        .await,
+        [8, 7, 6]
+    );
     assert!(numbers(Query { kind: Some("thin".into()), ..Query::default() }).await.is_empty());
-    assert!(numbers(Query { host: Some(legator_core::ids::HostId::new(1)), ..Query::default() }).await.is_empty());
+    assert!(
+        numbers(Query { host: Some(legator_core::ids::HostId::new(1)), ..Query::default() }).await.is_empty()
+    );
     let late = Query { since: Some(Timestamp::from_millis(1_900_000_000_000)), ..Query::default() };
     assert!(numbers(late).await.is_empty());
 }
@@ -176,7 +213,7 @@ async fn a_log_changed_by_hand_fails_its_verification_and_gets_no_more_signature
         ("DELETE FROM events WHERE seq = 30", true),
         ("UPDATE chain SET leaf = zeroblob(32) WHERE number = 30", false),
         ("DELETE FROM chain WHERE number = 60", false),
-        ("UPDATE chain_heads SET frontier = replace(frontier, 'sha256:0', 'sha256:1'), size = size", false),
+        ("", false),
     ];
     for (statement, signs) in cases {
         let folder = tempfile::tempdir().unwrap();
@@ -186,14 +223,8 @@ async fn a_log_changed_by_hand_fails_its_verification_and_gets_no_more_signature
         settle(&stage, &mut notary).await;
         let remembered = stage.note(TENANTS[0]).await;
         assert!(stage.verify(TENANTS[0], None).await.is_ok());
-        if statement.contains("chain_heads") {
-            // Whichever digit it begins with, another one.
-            let row = sql::one(stage.desk.store.reader(), "SELECT frontier FROM chain_heads", vec![]).await.unwrap();
-            let text: String = sql::column(&row.unwrap(), 0).unwrap();
-            let forged = text.replacen("sha256:", "sha256:0", 1);
-            let place = forged.find("sha256:0").unwrap() + 8 + 63;
-            let forged = format!("{}{}", &forged[..place], &forged[place + 1..]);
-            stage.by_hand(&format!("UPDATE chain_heads SET frontier = '{forged}'")).await;
+        if statement.is_empty() {
+            stage.forge_head().await;
         } else {
             stage.by_hand(statement).await;
         }
@@ -201,10 +232,21 @@ async fn a_log_changed_by_hand_fails_its_verification_and_gets_no_more_signature
         settle(&stage, &mut notary).await;
         if signs {
             let found = stage.verify(TENANTS[0], Some(remembered)).await;
-            assert!(matches!(found, Err(Broken::Changed { number: 30 } | Broken::Missing { expected: 30, found: 31 })), "{found:?}");
+            assert!(
+                matches!(
+                    found,
+                    Err(Broken::Changed { number: 30 } | Broken::Missing { expected: 30, found: 31 })
+                ),
+                "{found:?}"
+            );
         } else {
             assert_eq!(stage.note(TENANTS[0]).await, remembered, "{statement}");
-            let row = sql::one(stage.desk.store.reader(), "SELECT COUNT(*) FROM events WHERE kind = 'audit.broken'", vec![]).await;
+            let row = sql::one(
+                stage.desk.store.reader(),
+                "SELECT COUNT(*) FROM events WHERE kind = 'audit.broken'",
+                vec![],
+            )
+            .await;
             assert_eq!(sql::column::<i64>(&row.unwrap().unwrap(), 0).unwrap(), 1, "{statement}");
         }
     }
