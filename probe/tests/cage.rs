@@ -290,3 +290,21 @@ async fn what_an_unconfined_program_leaves_behind_lives_on() {
     text(sh(Confine::Observe, "setsid sleep 8622.032213 & echo started")).await;
     assert_eq!(alive("8622.032213"), 0);
 }
+
+/// A probe that is killed takes its caged programs along.
+#[tokio::test]
+async fn a_killed_probe_leaves_no_caged_program_behind() {
+    const INSIDE: &str = "LEGATOR_TEST_PROBE_THAT_DIES";
+    let mark = "8631.033113";
+    if std::env::var_os(INSIDE).is_some() {
+        text(sh(Confine::Observe, &daemon(mark))).await;
+        return;
+    }
+    let mut probe = std::process::Command::new(std::env::current_exe().unwrap());
+    probe.args(["a_killed_probe_leaves_no_caged_program_behind", "--exact"]).env(INSIDE, "1");
+    let mut probe = probe.stdout(std::process::Stdio::null()).spawn().unwrap();
+    until("they sleep", || alive(&format!("sleep\0{mark}")) >= 4).await;
+    probe.kill().unwrap();
+    probe.wait().unwrap();
+    until("all are gone", || alive(mark) == 0).await;
+}

@@ -210,6 +210,22 @@ async fn exhaustion_stays_inside() {
 }
 
 #[tokio::test]
+async fn reads_share_a_control_group_where_there_is_one() {
+    user::need_root();
+    let dir = folder();
+    let script = "cat /proc/self/cgroup";
+    let (_, out, _) = text(order(Confine::Observe, &dir.path().join("state"), script)).await;
+    let there = ["/sys/fs/cgroup/legator-cage", "/sys/fs/cgroup/pids/legator-cage"]
+        .iter()
+        .any(|path| Path::new(path).exists());
+    assert_eq!(out.contains("legator-cage"), there, "{out}");
+    eprintln!(
+        "a control group for reads: {}",
+        if there { "yes" } else { "this machine has none that can be written" }
+    );
+}
+
+#[tokio::test]
 async fn what_a_caged_true_costs() {
     let dir = folder();
     let state = dir.path().join("state");

@@ -7,6 +7,7 @@
 mod confine;
 mod filter;
 mod filter_rules;
+mod group;
 mod landlock;
 mod limits;
 mod mounts;

@@ -4,7 +4,7 @@
 //! Invariant: for a user other than root the ids inside are the ids outside.
 
 use super::super::{Layer, order::Work, sys};
-use super::{Fault, mounts};
+use super::{Fault, group, mounts};
 use rustix::thread::{CapabilitySet, UnshareFlags};
 use std::fs;
 
@@ -20,6 +20,9 @@ pub(super) fn enter(work: &Work) -> Result<(), Fault> {
     if work.has(Layer::Limits) && !work.changes() {
         // When memory runs out, a caged read goes first. Raising needs no right; a host without the file has no such killer.
         let _ = fs::write("/proc/self/oom_score_adj", "800");
+        if is_root() {
+            group::join();
+        }
     }
     let mut flags = UnshareFlags::empty();
     let files = work.has(Layer::Mounts) || work.has(Layer::Masks);
