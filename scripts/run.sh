@@ -24,7 +24,7 @@ wait_for 30 host_online "$url" "$name"
 echo "host $name online $((($(date +%s%N) - probe_begun) / 1000000)) ms after its probe started ($((($(date +%s%N) - begun) / 1000000)) ms in all)"
 
 ctl="target/debug/legatorctl --server $url"
-authority=$(curl -sf "$url/version" | jq -r .authority)
+authority=$(curl -sf "$url/version" | jq -r .fingerprint)
 cat <<TXT
 
 Legator runs at $url, its data is in $data. Try, in another terminal, from this folder:

@@ -1,7 +1,13 @@
 //! A named test for each hole that systems of this kind had, against real processes.
 //!
 //! Those that need a host or a control plane that lies stand beside the part that has to withstand it: the gate's and the worker's suites.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stderr)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr
+)]
 
 use legator_testkit::process::{Probe, Server, ctl, until};
 use serde_json::json;
@@ -18,7 +24,8 @@ fn a_host_is_not_taken_over_by_its_name() {
     let _second = Probe::start(&server, other.path(), "web-03");
     let named = until("both hosts of one name", || {
         let hosts = server.get("/api/v1/hosts");
-        let named: Vec<_> = hosts["items"].as_array()?.iter().filter(|host| host["name"] == "web-03").cloned().collect();
+        let named: Vec<_> =
+            hosts["items"].as_array()?.iter().filter(|host| host["name"] == "web-03").cloned().collect();
         (named.len() == 2).then_some(named)
     });
     let same = named.iter().find(|found| found["id"] == host["id"]).expect("the first host is still there");
@@ -123,8 +130,13 @@ fn every_door_takes_the_same_gate() {
         assert!(!marker.exists(), "{door:?}");
     }
     let pending = server.get("/api/v1/plans?state=pending");
-    assert_eq!(pending["items"].as_array().map(Vec::len), Some(doors.len()), "each door made a plan that waits");
+    assert_eq!(
+        pending["items"].as_array().map(Vec::len),
+        Some(doors.len()),
+        "each door made a plan that waits"
+    );
     let events = server.get("/api/v1/events?limit=500");
-    let made = events["items"].as_array().unwrap().iter().filter(|event| event["kind"] == "plan.made").count();
+    let made =
+        events["items"].as_array().unwrap().iter().filter(|event| event["kind"] == "plan.made").count();
     assert!(made >= doors.len(), "each is in the audit log");
 }

@@ -1,7 +1,13 @@
 //! The rules of the house, checked: which crate may see which, how files begin, how long they and their functions are, what is never called.
 //!
 //! Reads the sources and `cargo metadata`; changes nothing.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stderr)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr
+)]
 
 #[path = "house/arrows.rs"]
 mod arrows;

@@ -1,5 +1,11 @@
 //! `kill -9` of the server and of the probe at random moments: no plan lost, none run twice, no false success, the log verifies.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stderr)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr
+)]
 
 use legator_testkit::process::{Probe, Server, ctl, until};
 use rand::{Rng as _, SeedableRng as _};
@@ -62,11 +68,13 @@ fn effects_of(path: &Path) -> BTreeMap<usize, usize> {
 }
 
 fn all_ended(server: &Server, plans: &[String]) -> Vec<Value> {
-    let get = |id: &String| until(&format!("{id} to end"), || {
-        let (status, plan) = server.call("GET", &format!("/api/v1/plans/{id}"), None);
-        assert_ne!(status, 404, "an acknowledged plan was lost");
-        (status == 200 && plan["state"] == "finished").then_some(plan)
-    });
+    let get = |id: &String| {
+        until(&format!("{id} to end"), || {
+            let (status, plan) = server.call("GET", &format!("/api/v1/plans/{id}"), None);
+            assert_ne!(status, 404, "an acknowledged plan was lost");
+            (status == 200 && plan["state"] == "finished").then_some(plan)
+        })
+    };
     plans.iter().map(get).collect()
 }
 
@@ -74,7 +82,7 @@ fn verify(server: &Server, dir: &Path) {
     let log = dir.join("log");
     let log = log.to_str().unwrap();
     assert!(ctl(server, dir, &["audit", "export", log]).status.success());
-    let authority = server.get("/version")["authority"].as_str().unwrap().to_owned();
+    let authority = server.get("/version")["fingerprint"].as_str().unwrap().to_owned();
     let done = ctl(server, dir, &["audit", "verify", log, "--key", &authority]);
     let said = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
     assert_eq!(done.status.code(), Some(0), "{said}");
@@ -88,7 +96,10 @@ fn killed_at_random_moments_nothing_is_lost_or_done_twice() {
     let mut server = Server::start(dir.path());
     let mut probe = Probe::start(&server, dir.path(), "web-01");
     let host = server.online("web-01")["id"].as_str().unwrap().to_owned();
-    assert_eq!(server.call("PATCH", &format!("/api/v1/hosts/{host}"), Some(&json!({"level": "remediate"}))).0, 200);
+    assert_eq!(
+        server.call("PATCH", &format!("/api/v1/hosts/{host}"), Some(&json!({"level": "remediate"}))).0,
+        200
+    );
     let seed: u64 = rand::rng().random();
     eprintln!("kill: seed {seed}");
     let mut random = rand::rngs::StdRng::seed_from_u64(seed);
@@ -123,6 +134,9 @@ fn killed_at_random_moments_nothing_is_lost_or_done_twice() {
         assert!(["succeeded", "unknown", "failed"].contains(&state), "{plan}");
         *states.entry(state.to_owned()).or_insert(0) += 1;
     }
-    eprintln!("kill: {PLANS} plans, {server_kills} + {probe_kills} kills: {states:?}, {} effects", counts.len());
+    eprintln!(
+        "kill: {PLANS} plans, {server_kills} + {probe_kills} kills: {states:?}, {} effects",
+        counts.len()
+    );
     verify(&server, dir.path());
 }

@@ -1,5 +1,11 @@
 //! The main job on a real host, with real processes: seen, read freely, changed only after an approval, proven afterwards.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stderr)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr
+)]
 
 use legator_testkit::process::{Probe, Server, ctl};
 use serde_json::{Value, json};
@@ -32,7 +38,10 @@ impl Nginx {
 }
 
 fn service(word: &str) -> bool {
-    std::process::Command::new("/etc/init.d/nginx").arg(word).output().is_ok_and(|output| output.status.success())
+    std::process::Command::new("/etc/init.d/nginx")
+        .arg(word)
+        .output()
+        .is_ok_and(|output| output.status.success())
 }
 
 impl Drop for Nginx {
@@ -63,7 +72,7 @@ fn verify(server: &Server, dir: &Path) {
     let log = log.to_str().unwrap();
     let done = ctl(server, dir, &["audit", "export", log]);
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    let authority = server.get("/version")["authority"].as_str().unwrap().to_owned();
+    let authority = server.get("/version")["fingerprint"].as_str().unwrap().to_owned();
     let done = ctl(server, dir, &["audit", "verify", log, "--key", &authority]);
     assert_eq!(done.status.code(), Some(0), "{}", String::from_utf8_lossy(&done.stderr));
     let unpinned = ctl(server, dir, &["audit", "verify", log]);
@@ -83,11 +92,16 @@ fn nginx_is_restarted_by_api_and_by_legatorctl_after_an_approval_and_the_log_pro
 
     let read = ctl(&server, dir.path(), &["exec", "web-03", "-o", "json", "--", "uname", "-s"]);
     let record: Value = serde_json::from_slice(&read.stdout).expect("one JSON object a host");
-    assert_eq!((record["state"].as_str(), record["stdout"].as_str()), (Some("succeeded"), Some("Linux\n")), "{record}");
+    assert_eq!(
+        (record["state"].as_str(), record["stdout"].as_str()),
+        (Some("succeeded"), Some("Linux\n")),
+        "{record}"
+    );
     assert_eq!(read.status.code(), Some(0));
 
     let before = Nginx::pid();
-    let ask = json!({"verb": "service.restart", "args": {"name": "nginx"}, "selector": "web-03", "reason": "test"});
+    let ask =
+        json!({"verb": "service.restart", "args": {"name": "nginx"}, "selector": "web-03", "reason": "test"});
     let plan = server.post("/api/v1/plans?wait=2s", &ask);
     assert_eq!(plan["state"], "pending", "{plan}");
     assert_eq!(Nginx::pid(), before, "nothing ran before its gate decided");

@@ -192,7 +192,7 @@ async fn version(session: &Session) -> Outcome {
     match server {
         Ok(server) => {
             out::say(&format!("server     {} at {}", out::word(&server, "version"), session.client.base()));
-            out::say(&format!("authority  {}", out::word(&server, "authority")));
+            out::say(&format!("authority  {}", out::word(&server, "fingerprint")));
         }
         Err(fault) => out::note(&fault.to_string()),
     }

@@ -30,7 +30,7 @@ pub fn run(verify: &Verify, wish: &Wish, format: Format) -> Outcome {
         Fault::failed("no authority is pinned: nothing can be proven")
             .hint("give its fingerprint with --key, or pin it once with `legatorctl login`")
     })?;
-    let pin: Digest = pin.parse().map_err(|error| Fault::usage(format!("{error}")))?;
+    let pin = fingerprint(&pin)?;
     // What is remembered belongs to the pinned authority of its context only.
     let own = stored.authority.as_deref() == Some(pin.to_string().as_str());
     let since = match &verify.since {
@@ -51,6 +51,12 @@ pub fn run(verify: &Verify, wish: &Wish, format: Format) -> Outcome {
     }
     show(format, &checked.report, &tasks);
     Ok(Exit::Ok)
+}
+
+/// A fingerprint, with or without `sha256:` before it.
+fn fingerprint(text: &str) -> Result<Digest, Fault> {
+    let whole = if text.starts_with("sha256:") { text.to_owned() } else { format!("sha256:{text}") };
+    whole.parse().map_err(|error| Fault::usage(format!("{error}")))
 }
 
 /// A log that holds.

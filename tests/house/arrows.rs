@@ -23,8 +23,16 @@ const ARROWS: &[Row] = &[
     ("worker", &["core", "wire", "gate", "store", "bus"], &["axum"]),
     ("edge", &["core", "wire", "bus"], &["legator-store", "sea-orm", "legator-gate"]),
     ("brain", &["core", "bus"], &["legator-store", "legator-wire", "legator-gate", "sea-orm"]),
-    ("probe", &["core", "wire"], &["sea-orm", "axum", "async-nats", "cedar-policy", "legator-store", "legator-bus"]),
-    ("ctl", &["core", "wire"], &["sea-orm", "axum", "async-nats", "cedar-policy", "legator-store", "legator-bus"]),
+    (
+        "probe",
+        &["core", "wire"],
+        &["sea-orm", "axum", "async-nats", "cedar-policy", "legator-store", "legator-bus"],
+    ),
+    (
+        "ctl",
+        &["core", "wire"],
+        &["sea-orm", "axum", "async-nats", "cedar-policy", "legator-store", "legator-bus"],
+    ),
     ("testkit", &["core", "wire", "bus", "store"], &[]),
 ];
 
@@ -39,14 +47,17 @@ struct Graph {
 }
 
 fn graph() -> Graph {
-    let args = ["metadata", "--format-version", "1", "--locked", "--filter-platform", "x86_64-unknown-linux-gnu"];
-    let output = Command::new(env!("CARGO")).args(args).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+    let args =
+        ["metadata", "--format-version", "1", "--locked", "--filter-platform", "x86_64-unknown-linux-gnu"];
+    let output =
+        Command::new(env!("CARGO")).args(args).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
     assert!(output.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
     let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let packages = metadata["packages"].as_array().unwrap();
     let names = packages.iter().map(|package| (text(&package["id"]), text(&package["name"]))).collect();
-    let normal = |dep: &&Value| dep["dep_kinds"].as_array().unwrap().iter().any(|kind| kind["kind"].is_null());
+    let normal =
+        |dep: &&Value| dep["dep_kinds"].as_array().unwrap().iter().any(|kind| kind["kind"].is_null());
     let nodes = metadata["resolve"]["nodes"].as_array().unwrap();
     let edges = nodes
         .iter()

@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const ROOTS: &[&str] = &["src", "api", "edge", "worker", "brain", "probe", "ctl", "crates", "migrations", "tests"];
+const ROOTS: &[&str] =
+    &["src", "api", "edge", "worker", "brain", "probe", "ctl", "crates", "migrations", "tests"];
 const FILE_LINES_MAX: usize = 500;
 const FILE_LINES_MEDIAN_MAX: usize = 220;
 const FUNCTION_LINES_MAX: usize = 70;
@@ -68,7 +69,8 @@ fn report(what: &str, faults: Vec<String>) {
 #[test]
 fn every_file_says_what_it_owns() {
     let all = sources();
-    let faults = all.iter().filter(|source| !source.text.starts_with("//! ") || source.text.lines().count() < 3);
+    let faults =
+        all.iter().filter(|source| !source.text.starts_with("//! ") || source.text.lines().count() < 3);
     report("files without a header", faults.map(|source| source.path.clone()).collect());
     eprintln!("house: {} files", all.len());
 }
@@ -122,7 +124,7 @@ fn is_function(line: &str) -> bool {
 fn owners_alone_call_what_is_banned() {
     let mut faults = Vec::new();
     for source in sources().iter().filter(|source| source.is_product()) {
-        for (number, line) in source.product_lines() {
+        for (number, _) in source.product_lines() {
             for (call, owners) in BANNED {
                 if line.contains(call) && !owners.iter().any(|owner| source.path.starts_with(owner)) {
                     faults.push(format!("{}:{} {call}", source.path, number + 1));
@@ -135,12 +137,13 @@ fn owners_alone_call_what_is_banned() {
 
 #[test]
 fn unsafe_stands_in_the_cage_alone() {
-    let unsafe_line = |line: &str| line.contains("unsafe {") || line.contains("unsafe fn") || line.contains("unsafe impl");
+    let unsafe_line =
+        |line: &str| line.contains("unsafe {") || line.contains("unsafe fn") || line.contains("unsafe impl");
     let mut faults = Vec::new();
     let mut blocks = 0;
     for source in sources().iter().filter(|source| source.is_product()) {
         let lines: Vec<&str> = source.text.lines().collect();
-        for (number, line) in source.product_lines().filter(|(_, line)| unsafe_line(line)) {
+        for (number, _) in source.product_lines().filter(|(_, line)| unsafe_line(line)) {
             blocks += 1;
             let near = &lines[number.saturating_sub(6)..=number];
             let proven = near.iter().any(|line| line.contains("SAFETY"));
@@ -167,8 +170,18 @@ fn no_crate_or_module_is_a_drawer() {
 fn the_mandatory_files_are_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let files = [
-        "README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "deny.toml", "clippy.toml", "Makefile",
-        "docs/ARCHITECTURE.md", ".ci/run", "scripts/setup.sh", "Cargo.lock",
+        "README.md",
+        "LICENSE",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "deny.toml",
+        "clippy.toml",
+        "Makefile",
+        "docs/ARCHITECTURE.md",
+        ".ci/run",
+        "scripts/setup.sh",
+        "Cargo.lock",
     ];
     let missing = files.iter().filter(|file| !root.join(file).is_file());
     report("missing", missing.map(|file| (*file).to_owned()).collect());

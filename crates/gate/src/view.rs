@@ -113,7 +113,9 @@ pub struct TaskView {
     /// Its plan.
     pub plan: PlanId,
     /// Its host.
-    pub host: HostName,
+    pub host: HostId,
+    /// The host's name when the plan was made.
+    pub name: String,
     /// Where it stands.
     pub state: TaskState,
     /// The exit code, where a command ended by itself.
@@ -268,7 +270,8 @@ impl TaskView {
         Self {
             id: row.id,
             plan: row.plan,
-            host: HostName { id: row.host, name: row.name.clone() },
+            host: row.host,
+            name: row.name.clone(),
             state: row.state,
             exit_code: receipt.and_then(|receipt| receipt.exit_code),
             signal: receipt.and_then(|receipt| receipt.signal),

@@ -45,7 +45,7 @@ pub async fn run(login: Login, wish: &Wish) -> Outcome {
     }
     let client = context::client(&context)?;
     let version: Value = client.get("/version").await?;
-    let found = word(&version, "authority");
+    let found = word(&version, "fingerprint");
     let told = login.fingerprint.or(context.authority.clone());
     if let Some(told) = told.filter(|told| *told != found) {
         let text = format!("{} shows the authority {found}, but {told} was pinned", context.server);

@@ -51,7 +51,8 @@ pub async fn run(session: &Session, command: Tokens) -> Outcome {
             let tokens = session.client.list("/api/v1/tokens", 1_000).await?;
             let columns = [
                 col("ID", "id"),
-                col("USES LEFT", "uses_left"),
+                col("USED", "used"),
+                col("OF", "uses"),
                 col("LEVEL", "level"),
                 col("EXPIRES", "expires_at"),
                 col("LABELS", "labels"),

@@ -10,7 +10,7 @@ use legator_core::ids::PlanId;
 use legator_core::level::Level;
 use legator_core::plan::PlanState;
 use legator_core::text;
-use legator_gate::{Caller, PlanView, TaskView};
+use legator_gate::{Caller, Cap, PlanView, TaskView};
 use legator_store::chats::{Add, Call, Turn};
 use legator_store::outputs::{self, Output};
 
@@ -39,10 +39,17 @@ impl Turns {
     }
 
     /// A read: evidence once every host has ended.
-    async fn reading(&self, turn: Turn, caller: &Caller, (call, view): (&Call, &PlanView)) -> Result<(Turn, bool), TurnError> {
+    async fn reading(
+        &self,
+        turn: Turn,
+        caller: &Caller,
+        (call, view): (&Call, &PlanView),
+    ) -> Result<(Turn, bool), TurnError> {
         if view.state == PlanState::Pending {
             // A policy may want approvals for a read; nobody is asked for what a model wants to look at.
-            let _ = legator_gate::cancel(&self.gate, caller, view.id).await;
+            // The server takes the plan back, as the person could: the model has no right to.
+            let person = Caller { cap: Cap::All, ..caller.clone() };
+            drop(legator_gate::cancel(&self.gate, &person, view.id).await);
             let turn = self.refuse_followed(turn, call, "the policy wants approvals for this read").await?;
             return Ok((turn, true));
         }
@@ -76,8 +83,8 @@ impl Turns {
                 id: format!("e{}", turn.steps as usize + place + 1),
                 plan: view.id,
                 task: task.id,
-                host: task.host.id,
-                name: text::shown_line(&task.host.name),
+                host: task.host,
+                name: text::shown_line(&task.name),
                 state: task.state,
                 exit_code: task.exit_code,
                 text: if empty { reason(task).unwrap_or_default() } else { text },
@@ -89,7 +96,11 @@ impl Turns {
     }
 
     /// A proposal: announced, its approval told, its outcome told.
-    async fn proposal(&self, mut turn: Turn, (call, view): (&Call, &PlanView)) -> Result<(Turn, bool), TurnError> {
+    async fn proposal(
+        &self,
+        mut turn: Turn,
+        (call, view): (&Call, &PlanView),
+    ) -> Result<(Turn, bool), TurnError> {
         let Some(digest) = view.digest else {
             // The present state is still being read; or it never got that far.
             return match view.state.is_final() {
@@ -103,7 +114,10 @@ impl Turns {
             steps.push(announced(call, view, digest, begin::read_before(&recorded)));
         }
         let approval = approval(view, digest);
-        let told = recorded.iter().rev().find(|step| matches!(step, Step::Approval { plan, .. } if *plan == view.id));
+        let told = recorded
+            .iter()
+            .rev()
+            .find(|step| matches!(step, Step::Approval { plan, .. } if *plan == view.id));
         if told != Some(&approval) {
             steps.push(approval);
         }
@@ -116,12 +130,24 @@ impl Turns {
         Ok((turn, false))
     }
 
-    async fn ended(&self, turn: Turn, (call, view): (&Call, &PlanView), mut steps: Vec<Step>) -> Result<(Turn, bool), TurnError> {
+    async fn ended(
+        &self,
+        turn: Turn,
+        (call, view): (&Call, &PlanView),
+        mut steps: Vec<Step>,
+    ) -> Result<(Turn, bool), TurnError> {
         let tasks: Vec<TaskLine> = view.tasks.iter().map(line).collect();
         let text = told::outcome(&view.verb, view.state, &tasks);
         let id = format!("e{}", turn.steps as usize + steps.len() + 1);
         let tasks = tasks.into_iter().take(NAMED_MAX).collect();
-        steps.push(Step::Outcome { call: call.what.call.clone(), id, plan: view.id, state: view.state, tasks, text });
+        steps.push(Step::Outcome {
+            call: call.what.call.clone(),
+            id,
+            plan: view.id,
+            state: view.state,
+            tasks,
+            text,
+        });
         let add = Add { steps, closed: vec![call.what.call.clone()], ..Add::default() };
         Ok((self.grow(turn, add).await?, true))
     }
@@ -134,7 +160,7 @@ impl Turns {
 }
 
 fn announced(call: &Call, view: &PlanView, digest: Digest, after_reading: Vec<String>) -> Step {
-    let host = |task: &TaskView| PlanHost { id: task.host.id, name: text::shown_line(&task.host.name) };
+    let host = |task: &TaskView| PlanHost { id: task.host, name: text::shown_line(&task.name) };
     Step::Plan {
         call: call.what.call.clone(),
         plan: view.id,
@@ -144,7 +170,7 @@ fn announced(call: &Call, view: &PlanView, digest: Digest, after_reading: Vec<St
         level: view.level,
         text: text::shown_line(&text::brief(&view.text, 1000)),
         hosts: view.tasks.iter().take(NAMED_MAX).map(host).collect(),
-        hosts_count: u32::try_from(view.tasks.len()).unwrap_or(u32::MAX),
+        hosts_count: view.hosts_total,
         effect: view.decision.effect,
         rule: view.decision.rule.clone(),
         approvals_needed: view.decision.approvals_needed,
@@ -171,8 +197,8 @@ fn approval(view: &PlanView, digest: Digest) -> Step {
 fn line(task: &TaskView) -> TaskLine {
     TaskLine {
         task: task.id,
-        host: task.host.id,
-        name: text::shown_line(&task.host.name),
+        host: task.host,
+        name: text::shown_line(&task.name),
         state: task.state,
         verified: task.verified,
         exit_code: task.exit_code,

@@ -117,7 +117,7 @@ impl Teller {
             }
             self.seen.changes += 1;
             let data = json!({
-                "id": task.id, "host": task.host.id, "name": task.host.name, "state": task.state, "exit_code": task.exit_code,
+                "id": task.id, "host": task.host, "name": task.name, "state": task.state, "exit_code": task.exit_code,
                 "verified": task.verified, "reason": task.reason,
             });
             sink.send(Some("task"), Some(self.seen.changes.to_string()), &data).await?;
@@ -147,7 +147,7 @@ fn piece(plan: &PlanView, message: &Message) -> Option<Value> {
     let output: Output = legator_wire::corridor::unpack(&message.body)?;
     let task = plan.tasks.iter().find(|task| task.id == output.task && output.plan == plan.id)?;
     Some(json!({
-        "task": output.task, "host": task.host.id, "name": task.host.name, "stream": output.stream, "offset": output.offset,
+        "task": output.task, "host": task.host, "name": task.name, "stream": output.stream, "offset": output.offset,
         "b64": STANDARD.encode(&output.bytes),
     }))
 }

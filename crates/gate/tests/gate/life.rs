@@ -26,7 +26,7 @@ async fn a_read_is_allowed_sealed_run_and_settled() {
     let task = serde_json::to_value(&plan.tasks[0]).unwrap();
     assert_eq!(task["output"]["stdout"]["text"], "done\n");
     assert_eq!(task["exit_code"], 0);
-    assert_eq!(task["host"]["name"], "web-01");
+    assert_eq!(task["name"], "web-01");
     assert_eq!(bench.events("task.ended").await.len(), 2);
     assert_eq!(bench.events("plan.sealed").await.len(), 1);
 }
