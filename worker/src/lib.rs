@@ -117,7 +117,6 @@ pub async fn run(worker: Worker, shutdown: CancellationToken) {
     loops.spawn(edges::run(worker.clone(), stop()));
     loops.spawn(edges::run_writes(worker.clone(), stop()));
     loops.spawn(record::run(worker.clone(), stop()));
-    loops.spawn(record::run_starts(worker.clone(), stop()));
     loops.spawn(dispatch::run(worker.clone(), stop()));
     loops.spawn(dispatch::run_busy(worker.clone(), stop()));
     loops.spawn(cancel::run(worker.clone(), stop()));
@@ -145,9 +144,8 @@ async fn listen(worker: &Worker, pattern: Subject, group: &str) -> Option<Subscr
     }
 }
 
-/// The next message and those that follow within `linger`, `most` at most.
-async fn batch(messages: &mut Subscription, most: usize, linger: Duration) -> Vec<Message> {
-    let Some(first) = messages.next().await else { return std::future::pending().await };
+/// A message with those that follow it within `linger`, `most` at most. Not to be given up half-way: what it has taken would be lost.
+async fn batch(first: Message, messages: &mut Subscription, (most, linger): (usize, Duration)) -> Vec<Message> {
     let mut batch = vec![first];
     let until = tokio::time::Instant::now() + linger;
     while batch.len() < most {

@@ -157,7 +157,10 @@ impl Turns {
         if self.bus.request(&subject::brain(), vec![], Duration::from_secs(2)).await.is_err() {
             let since = *self.memory().away_since.get_or_insert(now);
             return match now.since(since) > BRAIN_AWAY_MAX {
-                true => self.fail(turn, "brain-away", "no language model is there", "see LEGATOR_LLM_PROVIDER").await,
+                true => {
+                    self.fail(turn, "brain-away", "no language model is there", "see LEGATOR_LLM_PROVIDER")
+                        .await
+                }
                 false => Ok(()),
             };
         }
@@ -202,7 +205,9 @@ impl Turns {
     /// The call came to nothing; the model is told why.
     async fn refuse(&self, turn: Turn, call: &Call, why: &str) -> Result<Turn, TurnError> {
         let steps = self.steps(&turn).await?;
-        let card = steps.into_iter().find(|step| matches!(step, Step::Tool { call: id, .. } if *id == call.what.call));
+        let card = steps
+            .into_iter()
+            .find(|step| matches!(step, Step::Tool { call: id, .. } if *id == call.what.call));
         let Some(Step::Tool { round, call: id, tool, verb, args, on, .. }) = card else { return Ok(turn) };
         chats::close_call(&self.store, turn.id, &id).await?;
         let reason = Some(legator_core::text::shown_line(&legator_core::text::brief(why, 1000)));

@@ -13,7 +13,7 @@ use legator_core::rights::{Role, RoleOn};
 use legator_core::selector::Selector;
 use legator_core::{text, verbs};
 use legator_gate::{Ask, Auth, Caller, Cap};
-use legator_store::chats::{self, Asked, Call, Turn};
+use legator_store::chats::{self, Asked, Call, NewCall, Turn};
 use legator_store::hosts::{self, HostRow};
 use legator_store::plans::{self, Filter, PlanRow};
 use legator_store::{keys, persons};
@@ -61,7 +61,9 @@ impl Turns {
         };
         let Some(key) = asked.key else { return Ok(Ok(person.roles)) };
         let now = self.store.clock().now();
-        let key = keys::find(&self.store, key).await?.filter(|(tenant, key)| *tenant == turn.tenant && key.counts(now));
+        let key = keys::find(&self.store, key)
+            .await?
+            .filter(|(tenant, key)| *tenant == turn.tenant && key.counts(now));
         let Some((_, key)) = key.filter(|(_, key)| key.person == asked.person) else {
             return Ok(Err("the API key that asked has expired or was withdrawn".to_owned()));
         };
@@ -74,7 +76,7 @@ impl Turns {
         let rows = hosts::facts(&self.store, turn.tenant).await?;
         let said = self.said(turn).await?;
         let said: Vec<&str> = said.iter().map(String::as_str).collect();
-        let (level, selector) = match checked(turn.scope, call, &rows, &said) {
+        let (level, selector) = match may_begin(turn.scope, &call.what, &rows, &said) {
             Ok(checked) => checked,
             Err(why) => return Ok(Begun::Refused(why)),
         };
@@ -100,7 +102,11 @@ impl Turns {
                 drop(self.bus.publish(&subject::wake("plan", view.id), vec![]).await);
                 Ok(Begun::Made(view.id))
             }
-            Err(why) if matches!(why.kind, ErrorKind::Internal | ErrorKind::Unavailable | ErrorKind::Timeout) => Err(why.into()),
+            Err(why)
+                if matches!(why.kind, ErrorKind::Internal | ErrorKind::Unavailable | ErrorKind::Timeout) =>
+            {
+                Err(why.into())
+            }
             Err(why) => Ok(Begun::Refused(words(&why))),
         }
     }
@@ -149,12 +155,17 @@ fn words(why: &Failure) -> String {
 }
 
 /// The level and the selector of a call that may go to the gate.
-fn checked(scope: Scope, call: &Call, rows: &[HostRow], said: &[&str]) -> Result<(Level, String), String> {
-    let level: Level = call.what.level.parse().map_err(|_| "no such level".to_owned())?;
-    let parsed = verbs::parse(&call.what.verb, &call.what.args, Some(level)).map_err(|why| words(&why))?;
+pub(super) fn may_begin(
+    scope: Scope,
+    call: &NewCall,
+    rows: &[HostRow],
+    said: &[&str],
+) -> Result<(Level, String), String> {
+    let level: Level = call.level.parse().map_err(|_| "no such level".to_owned())?;
+    let parsed = verbs::parse(&call.verb, &call.args, Some(level)).map_err(|why| words(&why))?;
     let text_of = match scope {
         Scope::Host(host) => format!("id={host}"),
-        Scope::Fleet => call.what.selector.clone(),
+        Scope::Fleet => call.selector.clone(),
     };
     let selector = Selector::parse(&text_of).map_err(|why| words(&Failure::from(why)))?;
     let chosen: Vec<&HostRow> = rows.iter().filter(|row| selector.matches(&row.facts)).collect();
@@ -164,7 +175,9 @@ fn checked(scope: Scope, call: &Call, rows: &[HostRow], said: &[&str]) -> Result
     if level == Level::Observe {
         never_for_a_model(&parsed).map_err(|why| why.to_string())?;
         return match chosen.len() > READ_HOSTS_MAX {
-            true => Err(format!("{} hosts match, a read of a chat is for at most {READ_HOSTS_MAX}", chosen.len())),
+            true => {
+                Err(format!("{} hosts match, a read of a chat is for at most {READ_HOSTS_MAX}", chosen.len()))
+            }
             false => Ok((level, text_of)),
         };
     }
@@ -173,7 +186,8 @@ fn checked(scope: Scope, call: &Call, rows: &[HostRow], said: &[&str]) -> Result
         // A chat about one host has chosen it.
         return Ok((level, text_of));
     }
-    let named: Vec<(String, String)> = chosen.iter().map(|row| (row.facts.id.clone(), row.facts.name.clone())).collect();
+    let named: Vec<(String, String)> =
+        chosen.iter().map(|row| (row.facts.id.clone(), row.facts.name.clone())).collect();
     names_hosts(&text_of, &named, said).map_err(|why| why.to_string())?;
     match (chosen.len() <= NAMED_HOSTS_MAX, chosen.as_slice()) {
         // The hosts that were checked are those that are meant, also when another one matches by then.

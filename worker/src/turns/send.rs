@@ -2,10 +2,13 @@
 //!
 //! Owns what is put into the message and its bounds. Invariant: it holds what the turn's person may see, and fits the bus.
 
-use super::{Turns, told};
 use super::TurnError;
+use super::{Turns, told};
 use legator_bus::subject;
-use legator_core::brain::{HOST_CARDS_MAX, HostCard, MESSAGE_BYTES_MAX, PAST_BYTES_MAX, PAST_TURNS_MAX, Past, Scope, Step, TurnSent, tools};
+use legator_core::brain::{
+    HOST_CARDS_MAX, HostCard, MESSAGE_BYTES_MAX, PAST_BYTES_MAX, PAST_TURNS_MAX, Past, Scope, Step, TurnSent,
+    tools,
+};
 use legator_core::rights::{Permission, RoleOn};
 use legator_core::selector::Selector;
 use legator_core::text;
@@ -56,7 +59,11 @@ impl Turns {
         let mut bytes = 0;
         for earlier in chats::recent_turns(&self.store, turn.chat, Some(turn.id), limit).await? {
             let Some(asked) = earlier.asked else { continue };
-            let steps: Vec<Step> = chats::steps_of_turn(&self.store, earlier.id).await?.into_iter().map(|row| row.step).collect();
+            let steps: Vec<Step> = chats::steps_of_turn(&self.store, earlier.id)
+                .await?
+                .into_iter()
+                .map(|row| row.step)
+                .collect();
             let answer = steps.iter().find_map(|step| match step {
                 Step::Answer { text, .. } => Some(text::brief(text, 2048)),
                 _ => None,
@@ -96,7 +103,10 @@ fn card(row: &HostRow) -> HostCard {
 /// Whether one of these roles lets its person see this host.
 pub(super) fn may_see(roles: &[RoleOn], row: &HostRow) -> bool {
     roles.iter().any(|role| {
-        let here = role.selector.as_deref().is_none_or(|text| Selector::parse(text).is_ok_and(|selector| selector.matches(&row.facts)));
+        let here = role
+            .selector
+            .as_deref()
+            .is_none_or(|text| Selector::parse(text).is_ok_and(|selector| selector.matches(&row.facts)));
         here && role.role.allows(Permission::ReadHosts)
     })
 }

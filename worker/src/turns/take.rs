@@ -3,17 +3,18 @@
 //! Owns what of a step is recorded. Never believes a step: the turn's own row says who asks, its scope says which tools there are, and
 //! evidence that the turn does not have is cited by nobody. Invariant: a step is answered after it is on disk.
 
-use super::{Turns, told};
 use super::TurnError;
+use super::{Turns, begin, told};
 use legator_bus::Message;
 use legator_core::brain::{
-    self, BrainStep, CALL_BYTES_MAX, CALLS_MAX, CallSent, MESSAGE_BYTES_MAX, ROUNDS_MAX, Scope, Step, StepSent, StepTaken,
-    Tool, ToolState, Use, tools,
+    self, BrainStep, CALL_BYTES_MAX, CALLS_MAX, CallSent, MESSAGE_BYTES_MAX, ROUNDS_MAX, Scope, Step,
+    StepSent, StepTaken, Tool, ToolState, Use, tools,
 };
 use legator_core::event::{About, NewEvent};
 use legator_core::text;
 use legator_store::Op;
 use legator_store::chats::{self, Add, NewCall, Turn, TurnState};
+use legator_store::hosts;
 use serde_json::{Value, json};
 
 impl Turns {
@@ -59,11 +60,18 @@ impl Turns {
         Ok(if done { StepTaken::Taken } else { StepTaken::Stale })
     }
 
-    async fn calls(&self, turn: &Turn, sent: &StepSent, words: &str, calls: &[CallSent]) -> Result<bool, TurnError> {
+    async fn calls(
+        &self,
+        turn: &Turn,
+        sent: &StepSent,
+        words: &str,
+        calls: &[CallSent],
+    ) -> Result<bool, TurnError> {
         let round = turn.used.rounds + 1;
         if round > ROUNDS_MAX {
             let detail = format!("the model was asked {ROUNDS_MAX} times and did not come to an answer");
-            let add = Add { steps: vec![error("turn-steps", &detail, None)], used: sent.used, ..Add::default() };
+            let add =
+                Add { steps: vec![error("turn-steps", &detail, None)], used: sent.used, ..Add::default() };
             return self.end(turn, add).await;
         }
         let said = self.said(turn).await?;
@@ -73,13 +81,16 @@ impl Turns {
         if !shown.trim().is_empty() {
             add.steps.push(Step::Text { round, text: shown });
         }
-        let offered = tools(turn.scope);
+        let (offered, rows) = (tools(turn.scope), hosts::facts(&self.store, turn.tenant).await?);
+        let said: Vec<&str> = said.iter().map(String::as_str).collect();
         let mut proposed = has_proposal;
         for (place, call) in calls.iter().take(CALLS_MAX).enumerate() {
             let id = format!("c{round:02}.{place}");
             let tool = offered.iter().find(|tool| tool.name == call.tool);
-            let checked = check(tool, call, turn.scope, proposed);
-            add.steps.push(card((round, &id), call, tool, checked.as_ref().err().copied()));
+            let checked = check(tool, call, turn.scope, proposed).map_err(str::to_owned);
+            let checked =
+                checked.and_then(|new| begin::may_begin(turn.scope, &new, &rows, &said).map(|_| new));
+            add.steps.push(card((round, &id), call, tool, checked.as_ref().err().cloned()));
             if let Ok(mut new) = checked {
                 proposed |= new.proposal;
                 new.call = id;
@@ -139,7 +150,8 @@ fn ending(turn: &Turn, last: Option<&Step>) -> (TurnState, NewEvent) {
 
 /// The step that says why a turn ended without an answer.
 pub(super) fn error(code: &str, detail: &str, hint: Option<&str>) -> Step {
-    let word: String = code.chars().filter(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || *c == '-').take(40).collect();
+    let word: String =
+        code.chars().filter(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || *c == '-').take(40).collect();
     let safe = |text: &str| text::redact(&text::shown_line(&text::brief(text, 500)));
     Step::Error {
         code: if word.is_empty() { "model-failed".to_owned() } else { word },
@@ -149,7 +161,12 @@ pub(super) fn error(code: &str, detail: &str, hint: Option<&str>) -> Step {
 }
 
 /// The call that this is, or why it is none. Its id is still empty.
-fn check(tool: Option<&Tool>, call: &CallSent, scope: Scope, proposed: bool) -> Result<NewCall, &'static str> {
+fn check(
+    tool: Option<&Tool>,
+    call: &CallSent,
+    scope: Scope,
+    proposed: bool,
+) -> Result<NewCall, &'static str> {
     let tool = tool.ok_or("there is no such tool: only the offered ones can be called")?;
     let Value::Object(mut args) = call.args.clone() else { return Err("the arguments are no object") };
     if call.args.to_string().len() > CALL_BYTES_MAX {
@@ -170,8 +187,8 @@ fn check(tool: Option<&Tool>, call: &CallSent, scope: Scope, proposed: bool) -> 
     Ok(NewCall { call: String::new(), proposal, verb, level, args: Value::Object(args), selector })
 }
 
-fn card((round, id): (u32, &str), call: &CallSent, tool: Option<&Tool>, refused: Option<&str>) -> Step {
-    let state = match (refused, tool.map(|tool| tool.usage)) {
+fn card((round, id): (u32, &str), call: &CallSent, tool: Option<&Tool>, refused: Option<String>) -> Step {
+    let state = match (&refused, tool.map(|tool| tool.usage)) {
         (Some(_), _) | (None, None) => ToolState::Refused,
         (None, Some(Use::Read)) => ToolState::Reading,
         (None, Some(Use::Propose)) => ToolState::Proposed,
@@ -184,6 +201,6 @@ fn card((round, id): (u32, &str), call: &CallSent, tool: Option<&Tool>, refused:
         args: told::safe_args(&call.args, 6),
         on: call.args.get("on").and_then(Value::as_str).map(|on| text::shown_line(text::cut(on, 500))),
         state,
-        reason: refused.map(str::to_owned),
+        reason: refused.map(|why| text::shown_line(&text::brief(&why, 1000))),
     }
 }

@@ -102,7 +102,10 @@ async fn serve(edge: &Edge, bus: &Bus, shutdown: CancellationToken) -> String {
     let address = listener.local_addr().unwrap();
     let service = doors.into_make_service_with_connect_info::<SocketAddr>();
     tokio::spawn(async move {
-        axum::serve(listener, service).with_graceful_shutdown(async move { shutdown.cancelled().await }).await.unwrap();
+        axum::serve(listener, service)
+            .with_graceful_shutdown(async move { shutdown.cancelled().await })
+            .await
+            .unwrap();
     });
     format!("http://{address}")
 }
@@ -218,7 +221,8 @@ impl Small {
 
     /// How many events of this kind there are.
     pub async fn events(&self, kind: &str) -> usize {
-        let rows = sql::all(self.store.reader(), "SELECT body FROM events WHERE kind = ?", vec![kind.into()]).await;
+        let rows =
+            sql::all(self.store.reader(), "SELECT body FROM events WHERE kind = ?", vec![kind.into()]).await;
         rows.unwrap().len()
     }
 }

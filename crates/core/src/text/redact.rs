@@ -85,11 +85,24 @@ const NAMES: [&str; 10] = [
     "sessionid",
 ];
 
-/// The text with every credential of a known shape replaced by [`REDACTED`].
+/// A credential so long, found by its name, is taken out wherever else it stands in the text.
+const REPEATED_BYTES_MIN: usize = 8;
+/// How many of them are looked for elsewhere.
+const REPEATED_MAX: usize = 64;
+
+/// The text with every credential of a known shape replaced by [`REDACTED`], and every repetition of it.
 pub fn redact(text: &str) -> String {
     let text = without_private_keys(text);
-    let lines: Vec<String> = text.split('\n').map(redact_line).collect();
-    lines.join("\n")
+    let mut found = Vec::new();
+    let lines: Vec<String> = text.split('\n').map(|line| redact_line(line, &mut found)).collect();
+    let repeated = |value: &&String| value.len() >= REPEATED_BYTES_MIN && !REDACTED.contains(value.as_str());
+    let whole = lines.join("\n");
+    found.iter().filter(repeated).take(REPEATED_MAX).fold(whole, |text, value| {
+        match text.contains(value.as_str()) {
+            true => text.replace(value.as_str(), REDACTED),
+            false => text,
+        }
+    })
 }
 
 fn without_private_keys(text: &str) -> String {
@@ -119,19 +132,27 @@ fn without_private_keys(text: &str) -> String {
     out
 }
 
-fn redact_line(line: &str) -> String {
+fn redact_line(line: &str, found: &mut Vec<String>) -> String {
     if line.len() < 4 {
         return line.to_owned();
     }
-    let line = userinfo(line);
+    let line = userinfo(line, found);
     let line = pgpass(&line).unwrap_or(line);
-    let line = words(&line);
+    let line = words(&line, found);
     let line = prefixed(&line);
-    named(&line)
+    named(&line, found)
+}
+
+/// Remembers a credential, to find it elsewhere.
+fn note(found: &mut Vec<String>, value: &str) {
+    let value = value.trim();
+    if !value.contains(REDACTED) && !value.contains(' ') && found.len() < REPEATED_MAX {
+        found.push(value.to_owned());
+    }
 }
 
 /// `scheme://user:password@host`.
-fn userinfo(line: &str) -> String {
+fn userinfo(line: &str, found: &mut Vec<String>) -> String {
     let mut out = String::with_capacity(line.len());
     let mut rest = line;
     while let Some((before, after)) = rest.split_once("://") {
@@ -141,7 +162,8 @@ fn userinfo(line: &str) -> String {
         let authority = after.get(..end.unwrap_or(after.len())).unwrap_or_default();
         rest = after;
         if let Some((user, _)) = authority.rsplit_once('@') {
-            let name = user.split_once(':').map_or("", |(name, _)| name);
+            let (name, secret) = user.split_once(':').unwrap_or(("", user));
+            note(found, secret);
             out.push_str(if name.is_empty() { REDACTED } else { name });
             if !name.is_empty() {
                 out.push(':');
@@ -165,7 +187,7 @@ fn pgpass(line: &str) -> Option<String> {
 }
 
 /// `Bearer …`, `Basic …`, `password …` of a netrc, `-p…` of mysql, `-u user:password` of curl.
-fn words(line: &str) -> String {
+fn words(line: &str, found: &mut Vec<String>) -> String {
     let lower = line.to_ascii_lowercase();
     let netrc = lower.contains("machine ") || lower.contains("login ");
     let mysql = lower.contains("mysql") || lower.contains("mariadb");
@@ -175,7 +197,14 @@ fn words(line: &str) -> String {
     for piece in line.split_inclusive([' ', '\t']) {
         let word = piece.trim_end_matches([' ', '\t']);
         let space = piece.get(word.len()..).unwrap_or_default();
-        out.push_str(&secret_word(&previous, word, [netrc, mysql, curl]).unwrap_or_else(|| word.to_owned()));
+        match secret_word(&previous, word, [netrc, mysql, curl]) {
+            Some(clean) => {
+                let whole = word.trim_end_matches(['"', '\'', ',', ';']);
+                note(found, whole.strip_prefix("-p").unwrap_or(whole));
+                out.push_str(&clean);
+            }
+            None => out.push_str(word),
+        }
         out.push_str(space);
         if !word.is_empty() {
             previous = word.trim_start_matches(['"', '\'']).to_ascii_lowercase();
@@ -281,7 +310,7 @@ fn is_plain(value: &str) -> bool {
 }
 
 /// `NAME=value`, `name: value`, `"name": "value"`, `<name>value</name>`.
-fn named(line: &str) -> String {
+fn named(line: &str, found: &mut Vec<String>) -> String {
     let mut out = String::with_capacity(line.len());
     let mut rest = line;
     while let Some(at) = rest.find(['=', ':', '>']) {
@@ -298,6 +327,7 @@ fn named(line: &str) -> String {
         if is_plain(value) {
             continue;
         }
+        note(found, value);
         out.push_str(lead);
         out.push_str(REDACTED);
         rest = tail;

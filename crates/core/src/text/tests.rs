@@ -136,6 +136,12 @@ fn what_is_no_credential_stays() {
 }
 
 #[test]
+fn a_credential_found_by_its_name_is_found_elsewhere() {
+    let text = redact("DB_PASSWORD=hunter2-fictional\nGET /?d=hunter2-fictional&x\nhunter2-fictional again");
+    assert_eq!(text, "DB_PASSWORD=[redacted]\nGET /?d=[redacted]&x\n[redacted] again");
+}
+
+#[test]
 fn around_a_private_key_the_text_stays() {
     let text = "a\n-----BEGIN RSA PRIVATE KEY-----\nx\n-----END RSA PRIVATE KEY-----\nb";
     assert_eq!(redact(text), "a\n[redacted]\nb");

@@ -41,9 +41,14 @@ pub struct Call {
 pub(super) async fn insert(tx: &Tx, turn: TurnId, calls: &[NewCall]) -> Result<(), StoreError> {
     for call in calls {
         let body = serde_json::to_string(call).map_err(|why| StoreError::corrupt("call", why))?;
-        let text = "INSERT INTO turn_calls (turn, call, body, proposal, plan, open) VALUES (?, ?, ?, ?, NULL, 1)";
-        let values =
-            vec![turn.to_string().into(), call.call.clone().into(), body.into(), i64::from(call.proposal).into()];
+        let text =
+            "INSERT INTO turn_calls (turn, call, body, proposal, plan, open) VALUES (?, ?, ?, ?, NULL, 1)";
+        let values = vec![
+            turn.to_string().into(),
+            call.call.clone().into(),
+            body.into(),
+            i64::from(call.proposal).into(),
+        ];
         tx.execute(text, values).await?;
     }
     Ok(())
@@ -74,16 +79,20 @@ pub async fn set_plan(store: &Store, turn: TurnId, call: &str, plan: PlanId) -> 
 fn read(row: &QueryResult) -> Result<Call, StoreError> {
     let body: String = sql::column(row, 0)?;
     let plan: Option<String> = sql::column(row, 1)?;
+    let what: NewCall = serde_json::from_str(&body).map_err(|why| StoreError::corrupt("call", why))?;
     Ok(Call {
-        what: serde_json::from_str(&body).map_err(|why| StoreError::corrupt("call", why))?,
-        plan: plan.map(|plan| plan.parse().map_err(|why| StoreError::corrupt("call's plan", why))).transpose()?,
+        // A proposal that came to nothing is none any more.
+        what: NewCall { proposal: number(row, 3)? == 1, ..what },
+        plan: plan
+            .map(|plan| plan.parse().map_err(|why| StoreError::corrupt("call's plan", why)))
+            .transpose()?,
         open: number(row, 2)? == 1,
     })
 }
 
 /// All calls of a turn; at most 500.
 pub async fn calls(store: &Store, turn: TurnId) -> Result<Vec<Call>, StoreError> {
-    let text = "SELECT body, plan, open FROM turn_calls WHERE turn = ? ORDER BY call LIMIT 500";
+    let text = "SELECT body, plan, open, proposal FROM turn_calls WHERE turn = ? ORDER BY call LIMIT 500";
     let rows = sql::all(store.reader(), text, vec![turn.to_string().into()]).await?;
     rows.iter().map(read).collect()
 }

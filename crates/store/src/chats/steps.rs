@@ -94,11 +94,16 @@ async fn add_in(tx: &Tx, turn: &Turn, what: &Add) -> Result<Option<Turn>, StoreE
 }
 
 /// Writes steps at the end of a chat. The caller has counted them in the turn.
-pub(super) async fn insert(tx: &Tx, (chat, turn): (ChatId, TurnId), steps: &[Step]) -> Result<(), StoreError> {
+pub(super) async fn insert(
+    tx: &Tx,
+    (chat, turn): (ChatId, TurnId),
+    steps: &[Step],
+) -> Result<(), StoreError> {
     for step in steps {
         let body = serde_json::to_string(step).map_err(|why| StoreError::corrupt("step", why))?;
         let text = "INSERT INTO chat_steps (chat, seq, turn, at, body) SELECT id, steps + 1, ?, ?, ? FROM chats WHERE id = ?";
-        let values = vec![turn.to_string().into(), tx.now().millis().into(), body.into(), chat.to_string().into()];
+        let values =
+            vec![turn.to_string().into(), tx.now().millis().into(), body.into(), chat.to_string().into()];
         tx.execute(text, values).await?;
         let text = "UPDATE chats SET steps = steps + 1, changed_at = ? WHERE id = ?";
         tx.execute(text, vec![tx.now().millis().into(), chat.to_string().into()]).await?;
@@ -119,7 +124,9 @@ fn read(row: &QueryResult) -> Result<StepRow, StoreError> {
 /// Steps of a chat after this number, in order; at most 500.
 pub async fn steps(store: &Store, chat: ChatId, after: u64, limit: u32) -> Result<Vec<StepRow>, StoreError> {
     let limit = limit.clamp(1, 501);
-    let text = format!("SELECT seq, turn, at, body FROM chat_steps WHERE chat = ? AND seq > ? ORDER BY seq LIMIT {limit}");
+    let text = format!(
+        "SELECT seq, turn, at, body FROM chat_steps WHERE chat = ? AND seq > ? ORDER BY seq LIMIT {limit}"
+    );
     let rows = sql::all(store.reader(), &text, vec![chat.to_string().into(), signed(after).into()]).await?;
     rows.iter().map(read).collect()
 }

@@ -103,13 +103,16 @@ pub struct Turn {
     pub used: Usage,
 }
 
-const COLUMNS: &str = "id, chat, tenant, scope, asked, key_id, mac, made_at, state, fence, steps, attempts, lease_until, used";
+const COLUMNS: &str =
+    "id, chat, tenant, scope, asked, key_id, mac, made_at, state, fence, steps, attempts, lease_until, used";
 
 fn read(store: &Store, row: &QueryResult) -> Result<Turn, StoreError> {
-    let (id, tenant): (TurnId, TenantId) = (sql::parsed(row, 0, "turn")?, sql::parsed(row, 2, "turn's tenant")?);
+    let (id, tenant): (TurnId, TenantId) =
+        (sql::parsed(row, 0, "turn")?, sql::parsed(row, 2, "turn's tenant")?);
     let chat: ChatId = sql::parsed(row, 1, "turn's chat")?;
     let scope: Scope = sql::parsed(row, 3, "turn's scope")?;
-    let (content, key_id, mac): (String, String, Vec<u8>) = (sql::column(row, 4)?, sql::column(row, 5)?, sql::column(row, 6)?);
+    let (content, key_id, mac): (String, String, Vec<u8>) =
+        (sql::column(row, 4)?, sql::column(row, 5)?, sql::column(row, 6)?);
     let sealed = sealed_content(chat, scope, &content);
     let row_of = Row { kind: SEAL, tenant, id: &id.to_string(), version: 1, content: &sealed };
     let holds = store.sealer().row_holds(&row_of, &key_id, &mac);
@@ -153,7 +156,13 @@ async fn ask_in(tx: &Tx, chat: &super::Chat, asked: &Asked) -> Result<Audited<Tu
     let id = TurnId::fresh(tx.ids());
     let content = serde_json::to_string(asked).map_err(|why| StoreError::corrupt("question", why))?;
     let sealed = sealed_content(chat.id, chat.scope, &content);
-    let mac = tx.sealer().seal_row(&Row { kind: SEAL, tenant: chat.tenant, id: &id.to_string(), version: 1, content: &sealed });
+    let mac = tx.sealer().seal_row(&Row {
+        kind: SEAL,
+        tenant: chat.tenant,
+        id: &id.to_string(),
+        version: 1,
+        content: &sealed,
+    });
     let text = "INSERT INTO turns (id, chat, tenant, scope, asked, key_id, mac, made_at, state, fence, steps, attempts, lease_until, used) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'asked', 0, 0, 0, 0, '{}')";
     let values = vec![
         id.to_string().into(),
@@ -166,7 +175,8 @@ async fn ask_in(tx: &Tx, chat: &super::Chat, asked: &Asked) -> Result<Audited<Tu
         tx.now().millis().into(),
     ];
     tx.execute(text, values).await?;
-    let step = Step::Question { person: asked.person, name: asked.name.clone(), text: asked.question.clone() };
+    let step =
+        Step::Question { person: asked.person, name: asked.name.clone(), text: asked.question.clone() };
     super::steps::insert(tx, (chat.id, id), &[step]).await?;
     let about = match chat.scope {
         Scope::Host(host) => About::host(host),
@@ -201,7 +211,8 @@ pub async fn recent_turns(
     limit: u32,
 ) -> Result<Vec<Turn>, StoreError> {
     let limit = limit.clamp(1, 501);
-    let text = format!("SELECT {COLUMNS} FROM turns WHERE chat = ? AND id < ? ORDER BY id DESC LIMIT {limit}");
+    let text =
+        format!("SELECT {COLUMNS} FROM turns WHERE chat = ? AND id < ? ORDER BY id DESC LIMIT {limit}");
     let last = before.map_or_else(|| "turn_~".to_owned(), |turn| turn.to_string());
     let rows = sql::all(store.reader(), &text, vec![chat.to_string().into(), last.into()]).await?;
     rows.iter().map(|row| read(store, row)).collect()
@@ -239,7 +250,12 @@ pub async fn claim(store: &Store, turn: &Turn, lease_until: Timestamp) -> Result
 }
 
 /// The brain is still at it: the lease ends later. False when the turn is at another fence.
-pub async fn extend(store: &Store, id: TurnId, fence: u64, lease_until: Timestamp) -> Result<bool, StoreError> {
+pub async fn extend(
+    store: &Store,
+    id: TurnId,
+    fence: u64,
+    lease_until: Timestamp,
+) -> Result<bool, StoreError> {
     let text = "UPDATE turns SET lease_until = ? WHERE id = ? AND fence = ? AND state = 'thinking'";
     let values = vec![lease_until.millis().into(), id.to_string().into(), signed(fence).into()];
     let touched: u64 = store.keep(Keeping::Turns, async |tx| tx.execute(text, values).await).await?;

@@ -80,7 +80,8 @@ impl Obedient {
 }
 
 fn text_of(messages: &[Value]) -> String {
-    let texts = messages.iter().filter_map(|message| message.get("content").and_then(Value::as_str));
+    let read = messages.iter().filter(|message| message.get("role") != Some(&json!("system")));
+    let texts = read.filter_map(|message| message.get("content").and_then(Value::as_str));
     texts.collect::<Vec<_>>().join("\n")
 }
 

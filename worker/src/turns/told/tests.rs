@@ -1,6 +1,12 @@
 //! What the server says of a turn, and what it passes on.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::print_stderr)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr
+)]
 
 use super::*;
 use legator_core::ids::{PlanId, TaskId};
@@ -51,9 +57,16 @@ fn tool(state: ToolState, reason: Option<&str>) -> Step {
 
 #[test]
 fn an_outcome_says_what_is_verified_and_what_is_not() {
-    let tasks = [line(1, TaskState::Succeeded, Some(true)), line(2, TaskState::Failed, Some(false)), line(3, TaskState::Unknown, None)];
+    let tasks = [
+        line(1, TaskState::Succeeded, Some(true)),
+        line(2, TaskState::Failed, Some(false)),
+        line(3, TaskState::Unknown, None),
+    ];
     let text = outcome("service.restart", PlanState::Finished, &tasks);
-    assert_eq!(text, "The plan service.restart has ended: 1 succeeded, 1 failed, 1 unknown; verified on 1, NOT verified on 1.");
+    assert_eq!(
+        text,
+        "The plan service.restart has ended: 1 succeeded, 1 failed, 1 unknown; verified on 1, NOT verified on 1."
+    );
     for state in [PlanState::Rejected, PlanState::Expired, PlanState::Cancelled, PlanState::Refused] {
         let text = outcome("x", state, &[]);
         assert!(!text.contains("succeeded") && !text.contains("verified"), "{text}");
@@ -83,7 +96,10 @@ fn rounds_are_put_together_from_steps() {
 #[test]
 fn evidence_is_clean_bounded_and_says_what_is_left_out() {
     let (text, cut) = evidence_text(b"ok \x1b[8mDB_PASSWORD=hunter2-x\xff", b"err", 1000);
-    assert!(!cut && text.contains("␛") && text.contains("stderr:\nerr") && !text.contains("hunter2-x"), "{text}");
+    assert!(
+        !cut && text.contains("␛") && text.contains("stderr:\nerr") && !text.contains("hunter2-x"),
+        "{text}"
+    );
     let (text, cut) = evidence_text(&[b'x'; 5000], b"", 100);
     assert!(cut && text.len() < 200 && text.contains("left out"));
     assert_eq!(evidence_text(b"x", b"", 0).1, true);
