@@ -15,8 +15,9 @@ use legator_wire::dsse::Envelope;
 use legator_wire::frame::Down;
 use legator_wire::keys::PublicKey;
 use legator_wire::order::Ack;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Receipts of one transaction, at most.
@@ -24,19 +25,88 @@ const BATCH: usize = 500;
 /// How long a batch waits for more.
 const LINGER: Duration = Duration::from_millis(1);
 
-/// Records receipts until shutdown.
+/// Records receipts and starts until shutdown. One loop does both, so that they never meet at one task.
 pub(crate) async fn run(worker: Worker, shutdown: CancellationToken) {
     let Some(mut receipts) = crate::listen(&worker, subject::host_ups("receipt"), "record").await else { return };
+    let Some(mut starts) = crate::listen(&worker, subject::host_ups("started"), "record").await else { return };
+    let mut held = Starts::default();
     loop {
-        let batch = tokio::select! {
-            () = shutdown.cancelled() => return,
-            batch = crate::batch(&mut receipts, BATCH, LINGER) => batch,
-        };
-        record(&worker, &batch).await;
+        tokio::select! {
+            () = shutdown.cancelled() => return held.write(&worker).await,
+            Some(first) = receipts.next() => {
+                let batch = crate::batch(first, &mut receipts, (BATCH, LINGER)).await;
+                let ended = record(&worker, &batch).await;
+                held.forget(&ended);
+            }
+            Some(message) = starts.next() => held.take(&worker, &message).await,
+            () = held.due() => held.write(&worker).await,
+        }
+        if held.list.len() >= BATCH {
+            held.write(&worker).await;
+        }
     }
 }
 
-async fn record(worker: &Worker, batch: &[Message]) {
+/// A start is written only when its receipt does not follow at once: a short task then costs one transaction, not two.
+const HOLD: Duration = Duration::from_millis(100);
+
+#[derive(Default)]
+struct Starts {
+    since: Option<Instant>,
+    list: Vec<(HostId, TaskId, PlanId)>,
+}
+
+impl Starts {
+    /// When the oldest start has waited long enough; never without one.
+    async fn due(&self) {
+        match self.since {
+            Some(since) => tokio::time::sleep_until(since + HOLD).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn forget(&mut self, ended: &HashSet<TaskId>) {
+        self.list.retain(|(_, task, _)| !ended.contains(task));
+        if self.list.is_empty() {
+            self.since = None;
+        }
+    }
+
+    /// Takes a start that came over its host's current session.
+    async fn take(&mut self, worker: &Worker, message: &Message) {
+        let Some((host, _)) = subject::read::host_up(&message.subject) else { return };
+        let Some(FromHost { tenant, edge, epoch, said: Said::Started { plan, task } }) = unpack(&message.body) else {
+            return;
+        };
+        match hosts::find(&worker.store, tenant, host).await {
+            Ok(Some(row)) if row.epoch == epoch && row.edge == Some(edge) && !row.revoked => {}
+            _ => return,
+        }
+        self.since.get_or_insert_with(Instant::now);
+        self.list.push((host, task, plan));
+    }
+
+    async fn write(&mut self, worker: &Worker) {
+        self.since = None;
+        let list = std::mem::take(&mut self.list);
+        let began: Vec<(HostId, TaskId)> = list.iter().map(|(host, task, _)| (*host, *task)).collect();
+        if began.is_empty() {
+            return;
+        }
+        match legator_gate::started(&worker.gate, &began).await {
+            Ok(_) => {
+                for plan in list.iter().map(|(.., plan)| *plan).collect::<BTreeSet<PlanId>>() {
+                    worker.wake_plan(plan).await;
+                }
+                worker.wake("event", "starts").await;
+            }
+            Err(error) => tracing::warn!(%error, "starts were not recorded; receipts say them too"),
+        }
+    }
+}
+
+/// Records a batch; says which tasks are done with.
+async fn record(worker: &Worker, batch: &[Message]) -> HashSet<TaskId> {
     counters::batch("receipts", batch.len());
     let mut routes: HashMap<HostId, Route> = HashMap::new();
     let mut received = Vec::with_capacity(batch.len());
@@ -50,13 +120,17 @@ async fn record(worker: &Worker, batch: &[Message]) {
         }
     }
     if received.is_empty() {
-        return;
+        return HashSet::new();
     }
     match legator_gate::settle(&worker.gate, received).await {
-        Ok(settled) => told(worker, &routes, &settled).await,
+        Ok(settled) => {
+            told(worker, &routes, &settled).await;
+            settled.iter().filter(|one| one.state.is_final()).map(|one| one.task).collect()
+        }
         Err(error) => {
             counters::failed("settle");
             tracing::error!(%error, "receipts were not recorded; probes send them again");
+            HashSet::new()
         }
     }
 }
@@ -106,32 +180,4 @@ async fn acknowledge(worker: &Worker, route: Route, task: TaskId, receipt: Diges
     let ack = Ack { installation, host: route.host, task, receipt, made_at: worker.clock.now() };
     let envelope = Envelope::seal(&ack, worker.authority.as_ref());
     deliver::tell(worker, route, Down::Ack { envelope }).await;
-}
-
-/// Records until shutdown that tasks have started.
-pub(crate) async fn run_starts(worker: Worker, shutdown: CancellationToken) {
-    let Some(mut starts) = crate::listen(&worker, subject::host_ups("started"), "record").await else { return };
-    loop {
-        let batch = tokio::select! {
-            () = shutdown.cancelled() => return,
-            batch = crate::batch(&mut starts, BATCH, LINGER) => batch,
-        };
-        for message in &batch {
-            start(&worker, message).await;
-        }
-    }
-}
-
-async fn start(worker: &Worker, message: &Message) {
-    let Some((host, _)) = subject::read::host_up(&message.subject) else { return };
-    let Some(FromHost { tenant, edge, epoch, said: Said::Started { plan, task } }) = unpack(&message.body) else { return };
-    match hosts::find(&worker.store, tenant, host).await {
-        Ok(Some(row)) if row.epoch == epoch && row.edge == Some(edge) && !row.revoked => {}
-        _ => return,
-    }
-    match legator_gate::started(&worker.gate, &[(host, task)]).await {
-        Ok(0) => {}
-        Ok(_) => worker.wake_plan(plan).await,
-        Err(error) => tracing::warn!(%error, "a start was not recorded; the receipt says it too"),
-    }
 }

@@ -23,10 +23,11 @@ const LINGER: Duration = Duration::from_millis(20);
 pub(crate) async fn run_hellos(worker: Worker, shutdown: CancellationToken) {
     let Some(mut hellos) = crate::listen(&worker, subject::host_ups("hello"), "sessions").await else { return };
     loop {
-        let batch = tokio::select! {
+        let first = tokio::select! {
             () = shutdown.cancelled() => return,
-            batch = crate::batch(&mut hellos, BATCH, LINGER) => batch,
+            Some(first) = hellos.next() => first,
         };
+        let batch = crate::batch(first, &mut hellos, (BATCH, LINGER)).await;
         admit(&worker, batch).await;
     }
 }
@@ -35,10 +36,11 @@ pub(crate) async fn run_hellos(worker: Worker, shutdown: CancellationToken) {
 pub(crate) async fn run_byes(worker: Worker, shutdown: CancellationToken) {
     let Some(mut byes) = crate::listen(&worker, subject::host_ups("bye"), "sessions").await else { return };
     loop {
-        let batch = tokio::select! {
+        let first = tokio::select! {
             () = shutdown.cancelled() => return,
-            batch = crate::batch(&mut byes, BATCH, LINGER) => batch,
+            Some(first) = byes.next() => first,
         };
+        let batch = crate::batch(first, &mut byes, (BATCH, LINGER)).await;
         end(&worker, &batch).await;
     }
 }
