@@ -4,8 +4,8 @@
 //! Invariant: verified means that the processes were seen, before, after and once more after a settle time.
 
 mod find;
+mod init;
 mod judge;
-mod manager;
 
 use std::time::{Duration, Instant};
 
@@ -18,8 +18,8 @@ use super::told::Told;
 use super::{Done, Step, Stop, Work, blocking};
 use crate::preimage::{Image, Past};
 pub(super) use find::State;
+pub(super) use init::Manager;
 pub(super) use judge::Action;
-pub(super) use manager::Manager;
 
 /// How long a service may take until it is as it should be, once its manager's command has ended.
 const ARRIVE: Duration = Duration::from_secs(20);
@@ -132,7 +132,7 @@ pub(super) async fn status(work: &Work<'_>, name: &str) -> Step<Value> {
 /// `service.list`.
 pub(super) async fn list(work: &Work<'_>) -> Step<Value> {
     blocking::run(work.call, || {
-        let (manager, names) = manager::all();
+        let (manager, names) = init::all();
         let services: Vec<Value> = names.iter().map(|name| find::state(manager, name).brief()).collect();
         Ok(json!({ "manager": manager.word(), "services": services }))
     })

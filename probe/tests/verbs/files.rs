@@ -328,15 +328,18 @@ async fn no_change_of_somebody_else_is_lost_in_a_race() {
     let (stop, place) = (std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false)), path.clone());
     let (flag, beside) = (stop.clone(), bench.path("beside"));
     let racer = std::thread::spawn(move || {
+        let mut rests = [0, 3, 10, 30, 100, 300].into_iter().cycle();
         while !flag.load(std::sync::atomic::Ordering::Relaxed) {
             for content in ["shown", "other"] {
                 fs::write(&beside, content).unwrap();
                 fs::rename(&beside, &place).unwrap();
+                std::thread::sleep(std::time::Duration::from_millis(rests.next().unwrap()));
             }
         }
     });
+    let began = std::time::Instant::now();
     let (mut done, mut refused) = (0, 0);
-    for _ in 0..150 {
+    while (done + refused < 600 || done == 0 || refused == 0) && began.elapsed().as_secs() < 40 {
         let args = json!({ "path": path, "content": "new" });
         let did = bench.run_as("file.write", args, None, Some(Digest::of(b"shown"))).await;
         match (did.done.outcome, did.refusal()) {
@@ -359,6 +362,6 @@ async fn no_change_of_somebody_else_is_lost_in_a_race() {
     let left: Vec<_> =
         fs::read_dir(&bench.work_dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["raced"], "nothing is left beside it");
-    assert!(done + refused == 150 && refused > 0);
-    eprintln!("verbs: 150 raced writes: {done} done, {refused} refused");
+    assert!(done > 0 && refused > 0, "{done} done, {refused} refused");
+    eprintln!("verbs: {} raced writes: {done} done, {refused} refused", done + refused);
 }

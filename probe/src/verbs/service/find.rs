@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::manager::{Manager, Script};
+use super::init::{Manager, Script};
 use crate::verbs::proc::{self, Process};
 
 /// The main process of a service: its id, and when it started, since ids are used again.
