@@ -9,11 +9,13 @@ use std::path::Path;
 
 use crate::error::ProbeError;
 
-/// Makes a folder that only its owner enters, with all above it.
+/// Makes a folder that only its owner enters; those above it are made as usual, so that another owner can reach it.
 pub fn private_folder(path: &Path) -> Result<(), ProbeError> {
     if !path.is_dir() {
-        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
-        made.map_err(ProbeError::file("make", path))?;
+        if let Some(above) = path.parent() {
+            fs::create_dir_all(above).map_err(ProbeError::file("make", above))?;
+        }
+        fs::DirBuilder::new().mode(0o700).create(path).map_err(ProbeError::file("make", path))?;
     }
     fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(ProbeError::file("close", path))
 }

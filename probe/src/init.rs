@@ -112,7 +112,8 @@ async fn enrol(plan: &Plan, state_path: &Path) -> Result<Identity, ProbeError> {
 fn write_config(plan: &Plan, identity: &Identity, path: &Path, account: Account) -> Result<(), ProbeError> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(ProbeError::file("make", folder))?;
-        fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).map_err(ProbeError::file("open", folder))?;
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o755))
+            .map_err(ProbeError::file("open", folder))?;
     }
     let text = config_text(plan, identity);
     let wrong = |detail| ProbeError::Config { path: path.display().to_string(), detail };
@@ -198,7 +199,8 @@ fn copy_program(root: &Path) -> Result<PathBuf, ProbeError> {
     // Under another name first: a program that runs cannot be written over.
     let fresh = target.with_extension("new");
     fs::copy(&here, &fresh).map_err(ProbeError::file("write", &fresh))?;
-    fs::set_permissions(&fresh, fs::Permissions::from_mode(0o755)).map_err(ProbeError::file("open", &fresh))?;
+    fs::set_permissions(&fresh, fs::Permissions::from_mode(0o755))
+        .map_err(ProbeError::file("open", &fresh))?;
     fs::rename(&fresh, &target).map_err(ProbeError::file("write", &target))?;
     Ok(target)
 }
@@ -225,7 +227,8 @@ fn prove(program: &Path, config: &Path, state: &Path, account: Account) -> Resul
 /// # Errors
 /// Any of them is missing, unreadable or damaged.
 pub fn check(config: &Path, state_dir: &Path) -> Result<(), ProbeError> {
-    let missing = || ProbeError::Config { path: config.display().to_string(), detail: "there is no such file".into() };
+    let missing =
+        || ProbeError::Config { path: config.display().to_string(), detail: "there is no such file".into() };
     Settings::read(config)?.ok_or_else(missing)?;
     crate::identity::identity(state_dir)?.ok_or(ProbeError::NotEnrolled)?;
     let state = StateDir::open(state_dir)?;

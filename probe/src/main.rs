@@ -201,7 +201,9 @@ async fn serve(common: Common) -> Result<(), ProbeError> {
 
 async fn install(args: InitArgs) -> Result<String, ProbeError> {
     let common = args.common;
-    let (Some(server), Some(token)) = (common.server, common.token) else { return Err(ProbeError::NotEnrolled) };
+    let (Some(server), Some(token)) = (common.server, common.token) else {
+        return Err(ProbeError::NotEnrolled);
+    };
     let plan = Plan {
         server,
         token: token.parse()?,

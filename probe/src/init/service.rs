@@ -100,7 +100,10 @@ fn sysv(user: &str) -> String {
 pub fn write(root: &Path, manager: Manager, user: &str) -> Result<PathBuf, ProbeError> {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if user.is_empty() || !user.chars().all(plain) {
-        return Err(ProbeError::Config { path: "--user".into(), detail: format!("{user:?} is no user's name") });
+        return Err(ProbeError::Config {
+            path: "--user".into(),
+            detail: format!("{user:?} is no user's name"),
+        });
     }
     let (path, mode, content) = file(manager, user);
     let path = below(root, Path::new(path));
@@ -143,7 +146,9 @@ pub fn start(manager: Manager) -> Result<(), ProbeError> {
 pub fn stop() {
     let steps: &[&[&str]] = match Manager::here() {
         Manager::Systemd => &[&["systemctl", "disable", "--now", "legator-probe.service"]],
-        Manager::OpenRc => &[&["rc-service", "legator-probe", "stop"], &["rc-update", "del", "legator-probe"]],
+        Manager::OpenRc => {
+            &[&["rc-service", "legator-probe", "stop"], &["rc-update", "del", "legator-probe"]]
+        }
         Manager::SysV => &[&[INIT_SCRIPT, "stop"], &["update-rc.d", "-f", "legator-probe", "remove"]],
     };
     for argv in steps {

@@ -18,7 +18,8 @@ const WHAT_CHARS_MAX: usize = 160;
 fn files(folder: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let plain = entries.filter(|entry| !entry.file_name().to_string_lossy().starts_with('.'));
-    let mut paths: Vec<PathBuf> = plain.map(|entry| entry.path()).filter(|path| path.is_file()).take(FILES_MAX).collect();
+    let mut paths: Vec<PathBuf> =
+        plain.map(|entry| entry.path()).filter(|path| path.is_file()).take(FILES_MAX).collect();
     paths.sort();
     paths
 }
@@ -38,7 +39,8 @@ pub(super) fn users() -> Listing<User> {
 }
 
 pub(super) fn parse_users(passwd: &str, groups: &str, rules: &[String]) -> Vec<User> {
-    let ruled: BTreeSet<&str> = rules.iter().filter_map(|rule| rule.split_ascii_whitespace().next()).collect();
+    let ruled: BTreeSet<&str> =
+        rules.iter().filter_map(|rule| rule.split_ascii_whitespace().next()).collect();
     let member = |name: &str, gid: &str| {
         groups.lines().any(|line| {
             let fields: Vec<&str> = line.split(':').collect();
@@ -70,7 +72,8 @@ pub(super) fn sudo_rules() -> Listing<SudoRule> {
 }
 
 fn is_rule(line: &str) -> bool {
-    let settings = ["Defaults", "User_Alias", "Runas_Alias", "Host_Alias", "Cmnd_Alias", "Cmd_Alias", "@include"];
+    let settings =
+        ["Defaults", "User_Alias", "Runas_Alias", "Host_Alias", "Cmnd_Alias", "Cmd_Alias", "@include"];
     !settings.iter().any(|word| line.starts_with(word))
 }
 

@@ -23,7 +23,13 @@ pub(super) fn clock(offset_ms: Option<i64>) -> Clock {
 
 /// The cloud that the firmware names; empty where it names none.
 pub(super) fn cloud_of_firmware() -> Cloud {
-    let marks = [dmi("sys_vendor"), dmi("board_vendor"), dmi("bios_vendor"), dmi("product_name"), dmi("chassis_asset_tag")];
+    let marks = [
+        dmi("sys_vendor"),
+        dmi("board_vendor"),
+        dmi("bios_vendor"),
+        dmi("product_name"),
+        dmi("chassis_asset_tag"),
+    ];
     Cloud { provider: provider(&marks.join(" ")).to_owned(), ..Cloud::default() }
 }
 
@@ -51,7 +57,10 @@ pub(super) async fn cloud() -> Option<Cloud> {
     if known.provider.is_empty() {
         return None;
     }
-    let client = reqwest::Client::builder().no_proxy().timeout(METADATA_WAIT).redirect(reqwest::redirect::Policy::none());
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .timeout(METADATA_WAIT)
+        .redirect(reqwest::redirect::Policy::none());
     let client = client.build().ok()?;
     let told = match known.provider.as_str() {
         "aws" => aws(&client).await,
@@ -96,11 +105,15 @@ async fn plain(client: &reqwest::Client, paths: [&str; 3]) -> Option<Cloud> {
 }
 
 async fn aws(client: &reqwest::Client) -> Option<Cloud> {
-    let put = client.put(format!("{METADATA}/latest/api/token")).header("X-aws-ec2-metadata-token-ttl-seconds", "60");
+    let put = client
+        .put(format!("{METADATA}/latest/api/token"))
+        .header("X-aws-ec2-metadata-token-ttl-seconds", "60");
     let token = body(put).await?;
     let mut words = Vec::new();
     for path in ["instance-id", "instance-type", "placement/availability-zone"] {
-        let get = client.get(format!("{METADATA}/latest/meta-data/{path}")).header("X-aws-ec2-metadata-token", &token);
+        let get = client
+            .get(format!("{METADATA}/latest/meta-data/{path}"))
+            .header("X-aws-ec2-metadata-token", &token);
         words.push(body(get).await.unwrap_or_default());
     }
     let mut words = words.into_iter();
@@ -113,15 +126,26 @@ async fn gcp(client: &reqwest::Client) -> Option<Cloud> {
         let request = client.get(format!("{METADATA}/computeMetadata/v1/instance/{path}"));
         body(request.header("Metadata-Flavor", "Google")).await.map(last).unwrap_or_default()
     };
-    Some(Cloud { provider: String::new(), instance: get("id").await, kind: get("machine-type").await, zone: get("zone").await })
+    Some(Cloud {
+        provider: String::new(),
+        instance: get("id").await,
+        kind: get("machine-type").await,
+        zone: get("zone").await,
+    })
 }
 
 async fn azure(client: &reqwest::Client) -> Option<Cloud> {
     let get = async |name: &str| {
-        let request = client.get(format!("{METADATA}/metadata/instance/compute/{name}?api-version=2021-02-01&format=text"));
+        let request = client
+            .get(format!("{METADATA}/metadata/instance/compute/{name}?api-version=2021-02-01&format=text"));
         body(request.header("Metadata", "true")).await.unwrap_or_default()
     };
-    Some(Cloud { provider: String::new(), instance: get("vmId").await, kind: get("vmSize").await, zone: get("location").await })
+    Some(Cloud {
+        provider: String::new(),
+        instance: get("vmId").await,
+        kind: get("vmSize").await,
+        zone: get("location").await,
+    })
 }
 
 /// Node or pod; empty where it is neither.
@@ -131,7 +155,11 @@ pub(super) fn kubernetes() -> Kubernetes {
         return Kubernetes { role: "pod".to_owned(), flavour: String::new(), namespace };
     }
     let there = |path: &str| Path::new(path).exists();
-    let flavours = [("/var/lib/rancher/k3s", "k3s"), ("/var/snap/microk8s", "microk8s"), ("/var/lib/kubelet", "kubelet")];
+    let flavours = [
+        ("/var/lib/rancher/k3s", "k3s"),
+        ("/var/snap/microk8s", "microk8s"),
+        ("/var/lib/kubelet", "kubelet"),
+    ];
     match flavours.iter().find(|(path, _)| there(path)) {
         Some((_, flavour)) => {
             Kubernetes { role: "node".to_owned(), flavour: (*flavour).to_owned(), namespace: String::new() }

@@ -23,7 +23,8 @@ const PROGRAM_WAIT: Duration = Duration::from_secs(60);
 /// Services with their state.
 pub(super) async fn services(host: Option<&HostServices>) -> Listing<Service> {
     if system::init() == "systemd" {
-        let argv = ["list-units", "--type=service", "--all", "--plain", "--no-legend", "--no-pager", "--full"];
+        let argv =
+            ["list-units", "--type=service", "--all", "--plain", "--no-legend", "--no-pager", "--full"];
         if let Some(output) = program("systemctl", &argv).await {
             return Listing::bounded(units(&output));
         }
@@ -72,7 +73,13 @@ fn listed(value: &Value) -> Vec<Service> {
     let one = |item: &Value| {
         let name = item.get("name")?.as_str()?;
         let active = item.get("active").and_then(Value::as_bool).unwrap_or(false);
-        let state = if failed(name) { "failed" } else if active { "active" } else { "inactive" };
+        let state = if failed(name) {
+            "failed"
+        } else if active {
+            "active"
+        } else {
+            "inactive"
+        };
         let enabled = item.get("enabled").and_then(Value::as_bool);
         Some(Service { name: text(name), manager: manager.clone(), state: state.to_owned(), enabled })
     };
@@ -132,7 +139,8 @@ fn of_verb(value: &Value) -> Vec<Package> {
 
 /// What is quick to see of updates, beside what was counted.
 pub(super) fn updates(counted: Updates) -> Updates {
-    let asks = ["/run/reboot-required", "/var/run/reboot-required"].iter().any(|path| Path::new(path).exists());
+    let asks =
+        ["/run/reboot-required", "/var/run/reboot-required"].iter().any(|path| Path::new(path).exists());
     let knows = Path::new("/var/lib/dpkg").is_dir();
     let lists = fs::metadata("/var/lib/apt/lists").and_then(|meta| meta.modified()).ok();
     let lists_at = lists.and_then(|at| at.duration_since(UNIX_EPOCH).ok());

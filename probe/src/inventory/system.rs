@@ -12,7 +12,9 @@ const SMALL: u64 = 64 * 1024;
 
 /// The first line of a small file, bounded.
 pub(super) fn line(path: &str) -> String {
-    glimpse(path, SMALL).map(|content| text(content.lines().next().unwrap_or_default().trim())).unwrap_or_default()
+    glimpse(path, SMALL)
+        .map(|content| text(content.lines().next().unwrap_or_default().trim()))
+        .unwrap_or_default()
 }
 
 /// `name=value` of an os-release file (os-release(5)), without quotes.
@@ -22,7 +24,9 @@ fn release(content: &str, name: &str) -> String {
 }
 
 pub(super) fn os() -> Os {
-    let content = glimpse("/etc/os-release", SMALL).or_else(|| glimpse("/usr/lib/os-release", SMALL)).unwrap_or_default();
+    let content = glimpse("/etc/os-release", SMALL)
+        .or_else(|| glimpse("/usr/lib/os-release", SMALL))
+        .unwrap_or_default();
     Os {
         name: release(&content, "PRETTY_NAME"),
         id: release(&content, "ID"),
@@ -67,7 +71,8 @@ fn virtualization() -> String {
     if let Some(kind) = environ.split('\0').find_map(|pair| pair.strip_prefix("container=")) {
         return text(kind);
     }
-    let firmware = [dmi("sys_vendor"), dmi("product_name"), line("/sys/hypervisor/type")].join(" ").to_lowercase();
+    let firmware =
+        [dmi("sys_vendor"), dmi("product_name"), line("/sys/hypervisor/type")].join(" ").to_lowercase();
     let marks = [
         ("kvm", "kvm"),
         ("qemu", "kvm"),
@@ -110,7 +115,9 @@ pub(super) fn memory() -> Memory {
 /// Mounts on the host's own devices with their sizes, and network mounts without: asking those may hang.
 pub(super) fn disks() -> Listing<Mount> {
     let network = ["nfs", "nfs4", "cifs", "smb3", "ceph", "glusterfs", "9p", "fuse.sshfs"];
-    let mounts = metrics::mounts().into_iter().filter(|mount| mount.is_local() || network.contains(&mount.filesystem.as_str()));
+    let mounts = metrics::mounts()
+        .into_iter()
+        .filter(|mount| mount.is_local() || network.contains(&mount.filesystem.as_str()));
     let sized = mounts.map(|mount| {
         let stat = mount.is_local().then(|| rustix::fs::statvfs(&mount.path).ok()).flatten();
         let total = stat.as_ref().map_or(0, |stat| stat.f_blocks.saturating_mul(stat.f_frsize));
