@@ -124,7 +124,7 @@ fn is_function(line: &str) -> bool {
 fn owners_alone_call_what_is_banned() {
     let mut faults = Vec::new();
     for source in sources().iter().filter(|source| source.is_product()) {
-        for (number, _) in source.product_lines() {
+        for (number, line) in source.product_lines() {
             for (call, owners) in BANNED {
                 if line.contains(call) && !owners.iter().any(|owner| source.path.starts_with(owner)) {
                     faults.push(format!("{}:{} {call}", source.path, number + 1));
