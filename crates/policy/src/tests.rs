@@ -249,3 +249,14 @@ proptest! {
         prop_assert_eq!(ask::strictness(&Policy::built_in().decide(&small, &refs)), ask::strictness(&one));
     }
 }
+
+#[test]
+fn the_example_of_the_documentation_is_a_policy() {
+    let page = include_str!("../../../docs/policies.md");
+    let text = page.split("```cedar").nth(1).unwrap().split("```").next().unwrap();
+    let policy = Policy::parse(1, text).unwrap();
+    let mut db = host(1, "full");
+    db.labels.insert("role".into(), "db".into());
+    let decision = policy.decide(&facts("host.reboot", Level::Remediate, 1, 1), &[&db]);
+    assert_eq!(decision.rule, "no-reboots-of-databases");
+}
