@@ -126,6 +126,24 @@ async fn a_secret_is_hidden_under_the_other_names_that_a_mount_gives_it() {
     assert_eq!(out, "");
 }
 
+/// A home of a user is found through `/home`; the link in it names what is not that user's.
+#[tokio::test]
+async fn a_link_in_a_home_hides_only_what_is_that_users() {
+    user::need_root();
+    let dir = folder();
+    let home = tempfile::Builder::new().prefix("legator-home-").tempdir_in("/home").unwrap();
+    fs::create_dir_all(home.path().join(".kube")).unwrap();
+    fs::create_dir_all(home.path().join(".ssh")).unwrap();
+    fs::write(home.path().join(".ssh/id_x"), "CANARY").unwrap();
+    symlink("/usr/bin", home.path().join(".kube/config")).unwrap();
+    for path in ["", ".kube", ".ssh", ".ssh/id_x"] {
+        std::os::unix::fs::chown(home.path().join(path), Some(65_534), Some(65_534)).unwrap();
+    }
+    let script = format!("cat {}/.ssh/id_x; /usr/bin/echo works", home.path().display());
+    let (_, out, err) = text(order(Confine::Observe, &dir.path().join("state"), &script)).await;
+    assert_eq!(out, "works\n", "{err}");
+}
+
 #[tokio::test]
 async fn a_change_writes_where_it_was_approved_and_nowhere_else() {
     let dir = folder();

@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 
 pub(super) use find::Found;
 
-/// Most paths that are looked at for one command.
-const FOUND_MAX: usize = 4096;
+/// Most secrets of a host. More of them hide everything: a user of the host must not be able to crowd out another's.
+const FOUND_MAX: usize = 8192;
 
 /// Absolute patterns; `*` stands for any run of characters inside one name.
 const EVERYWHERE: &[&str] = &[
@@ -46,6 +46,13 @@ const EVERYWHERE: &[&str] = &[
     "/var/lib/cloud/instances/*/user-data.txt.i",
     "/var/lib/systemd/credential.secret",
     "/etc/letsencrypt/archive/*/privkey*.pem",
+    // What is lost or harmed by reading it: the kernel's log and trace streams, and memory.
+    "/proc/kmsg",
+    "/proc/kcore",
+    "/proc/vmcore",
+    "/proc/keys",
+    "/sys/kernel/debug",
+    "/sys/kernel/tracing",
     "/etc/legator/*.key",
     "/var/lib/legator/*.key",
     "/var/lib/legator/authority.key",
@@ -87,7 +94,7 @@ pub enum SecretError {
     #[error("{0:?} is no absolute path: a secret is named by its whole path")]
     NotAbsolute(PathBuf),
     /// There are too many.
-    #[error("{0} secrets are configured; at most {FOUND_MAX} can be")]
+    #[error("{0} secrets or more; at most {FOUND_MAX} can be hidden")]
     TooMany(usize),
 }
 
@@ -126,9 +133,12 @@ impl Secrets {
         })
     }
 
-    /// What of the list is on this host now. At most 4,096 entries.
-    pub(super) fn found(&self) -> Vec<Found> {
-        find::found(&self.everywhere, &self.in_homes)
+    /// What of the list is on this host now.
+    ///
+    /// # Errors
+    /// More than can be hidden.
+    pub(super) fn found(&self) -> Result<Vec<Found>, SecretError> {
+        find::found(&self.everywhere, &self.in_homes).ok_or(SecretError::TooMany(FOUND_MAX))
     }
 
     /// Whether a found secret is the probe's own.
@@ -141,7 +151,8 @@ impl Secrets {
     pub fn hides(&self, path: &Path) -> bool {
         let real = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
         let inode = std::fs::metadata(&real).ok().filter(|meta| meta.is_file()).map(|m| (m.dev(), m.ino()));
-        self.found().iter().any(|secret| secret.covers(&real) || secret.covers(path) || secret.is(inode))
+        let hit = |secret: &Found| secret.covers(&real) || secret.covers(path) || secret.is(inode);
+        self.found().map_or(true, |found| found.iter().any(hit))
     }
 
     /// Whether an open file is a secret, however it was reached. Check the descriptor that is read from, not its path.
@@ -149,8 +160,9 @@ impl Secrets {
         let Ok(meta) = file.metadata() else { return true };
         let inode = Some((meta.dev(), meta.ino()));
         let real = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()));
-        self.found().iter().any(|secret| {
+        let hit = |secret: &Found| {
             secret.is(inode) || real.as_ref().map_or(secret.is_folder(), |real| secret.covers(real))
-        })
+        };
+        self.found().map_or(true, |found| found.iter().any(hit))
     }
 }

@@ -43,7 +43,10 @@ fn enter(hierarchy: &str) {
         limited |= set || fs::write(&file, value).is_ok();
     }
     if limited {
-        let _ = fs::write(group.join("cgroup.procs"), "0");
+        // Version 1 can move the calling thread alone, which spares the kernel a lock over all forks of the machine.
+        let thread = group.join("tasks");
+        let whole = group.join("cgroup.procs");
+        let _ = fs::write(if thread.exists() { thread } else { whole }, "0");
     }
 }
 

@@ -132,7 +132,7 @@ fn mask(work: &Work) -> Result<(), Fault> {
         Some(stage) => (stage.join("file"), stage.join("folder")),
     };
     let mounts = Mounts::read().map_err(Fault::at("masks: mounts"))?;
-    for secret in work.secrets.found() {
+    for secret in work.secrets.found().map_err(Fault::at("masks"))? {
         // A change that was approved to write there works on the real file; the probe's own stays hidden from it too.
         let opened = work.write().iter().any(|path| secret.path.starts_with(path));
         if opened && !work.secrets.is_own(&secret.path) {

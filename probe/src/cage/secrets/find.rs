@@ -1,7 +1,7 @@
 //! Finds the secrets of the list on the disk.
 //!
 //! Owns expanding patterns and homes. Never opens a secret itself.
-//! Invariant: bounded, whatever the disk holds: at most `FOUND_MAX` results and as many homes.
+//! Invariant: bounded, whatever the disk holds, and never silently short: what exceeds a bound hides more, not less.
 
 use super::FOUND_MAX;
 use std::collections::BTreeSet;
@@ -10,9 +10,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Most homes that are looked into.
-const HOMES_MAX: usize = 1024;
-/// Most entries read of one folder.
+const HOMES_MAX: usize = 16_384;
+/// Most entries read of one folder, and most of them that are taken one by one; beyond, the folder is hidden whole.
 const ENTRIES_MAX: usize = 16_384;
+const HITS_MAX: usize = 32;
 
 /// A secret that is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,49 +41,69 @@ impl Found {
     }
 }
 
-/// All secrets of the two lists that exist.
-pub(super) fn found(everywhere: &[String], in_homes: &[String]) -> Vec<Found> {
+/// All secrets of the two lists that exist; nothing when they are more than can be hidden.
+pub(super) fn found(everywhere: &[String], in_homes: &[String]) -> Option<Vec<Found>> {
     let mut seen = BTreeSet::new();
     let mut list = Vec::new();
-    let homes = homes();
-    let patterns = everywhere.iter().map(|pattern| (Path::new("/"), pattern.as_str()));
+    let homes = homes()?;
+    let patterns = everywhere.iter().map(|pattern| (None, pattern.as_str()));
     let below =
-        homes.iter().flat_map(|home| in_homes.iter().map(|pattern| (home.as_path(), pattern.as_str())));
-    for (base, pattern) in patterns.chain(below) {
-        for path in expand(base, pattern) {
+        homes.iter().flat_map(|home| in_homes.iter().map(move |pattern| (Some(home), pattern.as_str())));
+    for (home, pattern) in patterns.chain(below) {
+        for path in expand(home.map_or(Path::new("/"), |home| &home.path), pattern) {
             if list.len() >= FOUND_MAX {
-                return list;
+                return None;
             }
             let Ok(path) = path.canonicalize() else { continue };
             let Ok(meta) = fs::metadata(&path) else { continue };
-            if path.parent().is_some() && seen.insert(path.clone()) {
+            // A link in a home must not hide what belongs to somebody else: a log, or the programs of the system.
+            let theirs = home.is_none_or(|home| path.starts_with(&home.path) || meta.uid() == home.owner);
+            if theirs && path.parent().is_some() && seen.insert(path.clone()) {
                 list.push(Found { path, inode: (meta.dev(), meta.ino()), folder: meta.is_dir() });
             }
         }
     }
-    list
+    Some(list)
 }
 
 /// The paths that exist and match; the pattern is taken below `base`.
 fn expand(base: &Path, pattern: &str) -> Vec<PathBuf> {
     let mut paths = vec![base.to_path_buf()];
+    let mut whole = Vec::new();
     for part in pattern.split('/').filter(|part| !part.is_empty()) {
         if !part.contains('*') {
             paths.iter_mut().for_each(|path| path.push(part));
             continue;
         }
         let mut next = Vec::new();
-        for path in &paths {
-            let Ok(entries) = fs::read_dir(path) else { continue };
-            let names = entries.take(ENTRIES_MAX).filter_map(|entry| Some(entry.ok()?.file_name()));
-            let hits = names.filter(|name| name.to_str().is_some_and(|name| matches(part, name)));
-            next.extend(hits.map(|name| path.join(name)));
-            next.truncate(FOUND_MAX);
+        for folder in paths {
+            match names(&folder, part) {
+                Some(hits) => next.extend(hits),
+                None => whole.push(folder),
+            }
         }
         paths = next;
     }
+    paths.append(&mut whole);
     paths.retain(|path| path.symlink_metadata().is_ok());
     paths
+}
+
+/// What of a folder matches; nothing when that is so much that the folder itself is to be taken.
+fn names(folder: &Path, pattern: &str) -> Option<Vec<PathBuf>> {
+    let Ok(entries) = fs::read_dir(folder) else { return Some(Vec::new()) };
+    let (mut hits, mut seen) = (Vec::new(), 0);
+    for entry in entries.flatten() {
+        seen += 1;
+        let name = entry.file_name();
+        if matches(pattern, &name.to_string_lossy()) {
+            hits.push(folder.join(name));
+        }
+        if hits.len() > HITS_MAX || seen > ENTRIES_MAX {
+            return None;
+        }
+    }
+    Some(hits)
 }
 
 /// Whether a name matches a pattern in which `*` is any run of characters. A public key (`.pub`) never does.
@@ -101,13 +122,29 @@ fn matches(pattern: &str, name: &str) -> bool {
     rest.ends_with(tail)
 }
 
-/// The homes of the users of this host, each once, without those that are no home of a person's files.
-fn homes() -> BTreeSet<PathBuf> {
-    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+/// A user's home, without links.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Home {
+    path: PathBuf,
+    owner: u32,
+}
+
+/// The homes of the users of this host, each once; nothing when they are too many.
+fn homes() -> Option<BTreeSet<Home>> {
+    let passwd = fs::read("/etc/passwd").unwrap_or_default();
+    let passwd = String::from_utf8_lossy(&passwd);
     let named = passwd.lines().filter_map(|line| line.split(':').nth(5)).map(PathBuf::from);
     let listed = fs::read_dir("/home").into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
-    let all = named.chain(listed).chain([PathBuf::from("/root")]);
-    all.filter(|home| home.is_absolute() && home.parent().is_some()).take(HOMES_MAX).collect()
+    let all: BTreeSet<PathBuf> = named.chain(listed).chain([PathBuf::from("/root")]).collect();
+    if all.len() > HOMES_MAX {
+        return None;
+    }
+    let there = all.into_iter().filter(|home| home.is_absolute()).filter_map(|home| {
+        let path = home.canonicalize().ok().filter(|path| path.parent().is_some())?;
+        let owner = fs::metadata(&path).ok()?.uid();
+        Some(Home { path, owner })
+    });
+    Some(there.collect())
 }
 
 #[cfg(test)]

@@ -75,3 +75,17 @@ fn shadow_is_on_the_list() {
     assert!(host.secrets.hides(Path::new("/etc/shadow")));
     assert!(!host.secrets.hides(Path::new("/etc/passwd")));
 }
+
+#[test]
+fn many_keys_in_one_folder_hide_the_folder_and_not_less() {
+    let dir = tempfile::tempdir().unwrap();
+    for number in 0..200 {
+        fs::write(dir.path().join(format!("id_{number}")), "key").unwrap();
+    }
+    let secrets = Secrets::new(Path::new("/none"), &[dir.path().join("id_*")]).unwrap();
+    assert!((0..200).all(|number| secrets.hides(&dir.path().join(format!("id_{number}")))));
+    assert!(secrets.hides(&dir.path().join("other")));
+    assert!(secrets.found().unwrap().len() < 200);
+    let deeper = Secrets::new(Path::new("/none"), &[dir.path().join("id_*/none/*.key")]).unwrap();
+    assert!(deeper.hides(&dir.path().join("id_7")), "a pattern that goes on below takes the folder too");
+}
