@@ -13,6 +13,7 @@ mod system;
 #[cfg(test)]
 mod tests;
 
+use legator_core::digest::Digest;
 use legator_core::inventory::PART_BYTES_MAX;
 use legator_wire::dsse::Envelope;
 use legator_wire::frame::Up;
@@ -38,7 +39,7 @@ const SLOW_EACH: Duration = Duration::from_secs(6 * 3600);
 /// What was told, and when.
 #[derive(Default)]
 struct Told {
-    parts: Parts,
+    parts: BTreeMap<String, Digest>,
     whole_at: Option<Instant>,
 }
 
@@ -68,26 +69,31 @@ pub async fn keep_told(probe: Arc<Probe>) {
 /// Tells what is new. Says whether the session took all of it.
 async fn tell(probe: &Probe, told: &mut Told, parts: Parts) -> bool {
     let whole = told.whole_at.is_none_or(|at| at.elapsed() > WHOLE_EACH);
-    let changed: Parts =
-        parts.iter().filter(|(name, part)| whole || told.parts.get(*name) != Some(part)).map(owned).collect();
+    let digests: BTreeMap<String, Digest> =
+        parts.iter().map(|(name, part)| (name.clone(), digest(part))).collect();
+    let is_new = |name: &String| whole || told.parts.get(name) != digests.get(name);
+    let changed: Parts = parts.into_iter().filter(|(name, _)| is_new(name)).collect();
     if changed.is_empty() {
         return true;
     }
-    for (number, group) in grouped(changed).into_iter().enumerate() {
-        let frame = Up::Inventory { envelope: envelope(probe, whole && number == 0, group) };
+    let groups = grouped(changed);
+    // What takes several envelopes is told part by part: none of them may say that the others are gone.
+    let alone = whole && groups.len() == 1;
+    for group in groups {
+        let frame = Up::Inventory { envelope: envelope(probe, alone, group) };
         if !probe.say_waiting(frame).await {
             return false;
         }
     }
-    told.parts = parts;
+    told.parts = digests;
     if whole {
         told.whole_at = Some(Instant::now());
     }
     true
 }
 
-fn owned((name, part): (&String, &Value)) -> (String, Value) {
-    (name.clone(), part.clone())
+fn digest(part: &Value) -> Digest {
+    Digest::of(&serde_json::to_vec(part).unwrap_or_default())
 }
 
 /// Parts in as few envelopes as fit a frame each.

@@ -10,7 +10,7 @@ use legator_probe::init::{self, Leave, Plan, Start};
 use legator_probe::run::Wanted;
 use legator_probe::{config, run, status};
 use std::collections::BTreeMap;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
@@ -140,7 +140,11 @@ fn main() -> ExitCode {
     legator_probe::cage::helper::main_if_asked();
     let filter = std::env::var("LEGATOR_LOG").unwrap_or_else(|_| "info".to_owned());
     let filter = tracing_subscriber::EnvFilter::try_new(filter).unwrap_or_default();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
     match act(Cli::parse().command) {
         Ok(text) => {
             let _ = std::io::stdout().write_all(text.as_bytes());
@@ -179,7 +183,11 @@ fn joined(lines: Vec<String>) -> String {
 }
 
 fn on_runtime<T>(work: impl Future<Output = Result<T, ProbeError>>) -> Result<T, ProbeError> {
-    let built = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let built = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(24)
+        .enable_all()
+        .build();
     built.map_err(ProbeError::file("start", "the runtime"))?.block_on(work)
 }
 

@@ -120,9 +120,12 @@ fn reseal_bytes(frame: &mut Value, kind: &str, key: &AuthorityKey) {
 /// All cases.
 pub fn all() -> Vec<Case> {
     let mut all = signature_cases();
+    all.extend(type_cases());
+    all.extend(forged_cases());
     all.extend(form_cases());
     all.extend(addressee_cases());
     all.extend(plan::plan_cases());
+    all.extend(plan::range_cases());
     all.extend(plan::time_cases());
     all.extend(plan::limit_cases());
     all.extend(plan::quorum_cases());
@@ -130,7 +133,7 @@ pub fn all() -> Vec<Case> {
 }
 
 fn signature_cases() -> Vec<Case> {
-    use Fault::{Kept, Sealed};
+    use Fault::Kept;
     let bad = Refusal::BadSignature;
     vec![
         case("grant-plan-digest-changed", bad, Kept(|f| payload(f, |p| p["plan"] = json!(Digest::of(b"x"))))),
@@ -179,6 +182,13 @@ fn signature_cases() -> Vec<Case> {
             }),
         ),
         case("grant-payload-emptied", bad, Kept(|f| f["grant"]["payload"] = json!(""))),
+    ]
+}
+
+fn type_cases() -> Vec<Case> {
+    use Fault::{Kept, Sealed};
+    let bad = Refusal::BadSignature;
+    vec![
         case(
             "grant-payload-type-of-a-receipt",
             bad,
@@ -241,6 +251,13 @@ fn signature_cases() -> Vec<Case> {
                 f["grant"]["signatures"].as_array_mut().unwrap().insert(0, copy);
             }),
         ),
+    ]
+}
+
+fn forged_cases() -> Vec<Case> {
+    use Fault::{Kept, Sealed};
+    let bad = Refusal::BadSignature;
+    vec![
         case("grant-signature-malleated", bad, Kept(|f| signature(f, plus_order))),
         case("grant-signature-of-zeros", bad, Kept(|f| signature(f, |_| vec![0; 64]))),
         case("grant-signature-cut", bad, Kept(|f| signature(f, |sig| sig[..63].to_vec()))),

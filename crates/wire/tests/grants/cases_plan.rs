@@ -21,7 +21,7 @@ fn replace_approvals(scene: &mut Scene, make: impl Fn(&Scene, Approval, &Approve
 }
 
 pub fn plan_cases() -> Vec<Case> {
-    use Fault::{Kept, Sealed};
+    use Fault::Kept;
     let (other, leaf) = (Refusal::OtherPlan, Refusal::BadLeaf);
     vec![
         case(
@@ -88,6 +88,13 @@ pub fn plan_cases() -> Vec<Case> {
             change,
             Kept(|f| f["leaf"]["shown"] = json!(Digest::of(b"other state"))),
         ),
+    ]
+}
+
+pub fn range_cases() -> Vec<Case> {
+    use Fault::{Kept, Sealed};
+    let leaf = Refusal::BadLeaf;
+    vec![
         case("grant-leaf-index-changed", leaf, Kept(|f| f["leaf"]["index"] = json!(0))),
         case(
             "grant-proof-cut",

@@ -64,6 +64,36 @@ pub fn minutes(n: u64) -> Span {
     Span::from_secs(60 * n)
 }
 
+/// A plan that reads a file on three hosts.
+fn body(installation: &str, now: Timestamp, task: TaskId) -> PlanBody {
+    PlanBody {
+        v: 1,
+        installation: installation.to_owned(),
+        tenant: TenantId::DEFAULT,
+        plan: PlanId::new(task.bits() ^ 3),
+        verb: "file.stat".to_owned(),
+        args: json!({ "path": "/etc/hostname" }),
+        level: Level::Observe,
+        effects: Effects::none(),
+        rollout: Rollout {
+            batch: 3,
+            max_parallel: 3,
+            stop_after_failures: None,
+            pause: Span::from_millis(0),
+        },
+        requester: PersonId::new(5),
+        reason: None,
+        timeout: Span::from_secs(30),
+        output_bytes_max: 64 * 1024,
+        made_at: now - minutes(2),
+        decide_by: now + minutes(10),
+        expires_at: now + minutes(60),
+        hosts: 3,
+        root: Digest::of(b""),
+        nonce: "n".to_owned(),
+    }
+}
+
 impl Scene {
     /// A good grant for this host.
     pub fn good(at: (&AuthorityKey, &str, HostId, PublicKey), now: Timestamp, task: TaskId) -> Self {
@@ -82,32 +112,7 @@ impl Scene {
             leaf(1, host, host_key, task),
             leaf(2, HostId::new(72), other, TaskId::new(task.bits() ^ 2)),
         ];
-        let body = PlanBody {
-            v: 1,
-            installation: installation.to_owned(),
-            tenant: TenantId::DEFAULT,
-            plan: PlanId::new(task.bits() ^ 3),
-            verb: "file.stat".to_owned(),
-            args: json!({ "path": "/etc/hostname" }),
-            level: Level::Observe,
-            effects: Effects::none(),
-            rollout: Rollout {
-                batch: 3,
-                max_parallel: 3,
-                stop_after_failures: None,
-                pause: Span::from_millis(0),
-            },
-            requester: PersonId::new(5),
-            reason: None,
-            timeout: Span::from_secs(30),
-            output_bytes_max: 64 * 1024,
-            made_at: now - minutes(2),
-            decide_by: now + minutes(10),
-            expires_at: now + minutes(60),
-            hosts: 3,
-            root: Digest::of(b""),
-            nonce: "n".to_owned(),
-        };
+        let body = body(installation, now, task);
         let grant = Grant {
             v: 1,
             installation: installation.to_owned(),
