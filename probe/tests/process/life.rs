@@ -338,3 +338,34 @@ async fn refuses_to_start(host: &Host, what: &str) {
     let status = ended.await.unwrap().unwrap_or_else(|| panic!("it runs with a damaged {what}"));
     assert!(!status.success(), "{what}");
 }
+
+/// A small file system of its own over a folder; taken away when dropped.
+struct Small(std::path::PathBuf);
+
+impl Small {
+    fn over(path: std::path::PathBuf) -> Self {
+        fs::create_dir_all(&path).unwrap();
+        let status = Command::new("mount").args(["-t", "tmpfs", "-o", "size=1200k", "none"]).arg(&path).status().unwrap();
+        assert!(status.success(), "mounting a small file system takes root, as the other tests of the cage do");
+        Self(path)
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[tokio::test]
+async fn without_room_for_its_receipt_a_command_is_refused_before_it_runs() {
+    let mut host = Host::new().await;
+    let _small = Small::over(host.state());
+    let mut session = host.start().await;
+    let (scene, path) = counted(&host);
+    session.send(&scene.frame().to_string()).await;
+    let (receipt, _) = session.settled().await;
+    assert_eq!((receipt.outcome, receipt.reason.as_deref()), (Outcome::Refused, Some("no-room")));
+    assert_eq!(lines(&path), 0);
+    host.kill();
+}
