@@ -9,6 +9,7 @@ use legator_store::tasks::TaskRow;
 use legator_wire::dsse::Envelope;
 use legator_wire::keys::PublicKey;
 use legator_wire::receipt::{Receipt, STATE_BYTES_MAX, Sent};
+use legator_wire::refusal::Refusal;
 
 /// The longest word and sentence taken from a receipt, in characters.
 const REASON_CHARS_MAX: usize = 100;
@@ -37,7 +38,9 @@ pub(crate) fn open(sent: &Sent, task: &TaskRow, plan: (&str, Digest)) -> Result<
     let ran = receipt.outcome != Outcome::Refused;
     let granted =
         task.grant.is_some() && (!ran || (receipt.plan == plan.1 && Some(receipt.grant) == task.grant));
-    if !same || !granted {
+    // Another delivery under this task's id: the task itself runs or ran, so this says nothing about its end.
+    let of_another = !ran && receipt.reason.as_deref() == Some(Refusal::UsedBefore.name());
+    if !same || !granted || of_another {
         return Err(Unproven::Other);
     }
     let fits = |state: &Option<serde_json::Value>| {
