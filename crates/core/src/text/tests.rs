@@ -11,81 +11,83 @@
 use super::*;
 use proptest::prelude::*;
 
+/// How tokens of well-known services begin.
+const PREFIXES: [&str; 24] = [
+    "ghp_",
+    "gho_",
+    "ghu_",
+    "ghs_",
+    "ghr_",
+    "github_pat_",
+    "glpat-",
+    "glsa_",
+    "xoxb-",
+    "xoxp-",
+    "sk-",
+    "sk-ant-",
+    "sk_live_",
+    "rk_live_",
+    "npm_",
+    "pypi-",
+    "SG.",
+    "hf_",
+    "dop_v1_",
+    "shpat_",
+    "hvs.",
+    "tskey-",
+    "AIza",
+    "ya29.",
+];
+
+/// Lines as they stand in files and logs, with the credential in each.
+const PLAIN: [(&str, &str); 30] = [
+    ("export DB_PASSWORD=hunter2-fictional", "hunter2-fictional"),
+    ("password: \"correct horse battery\"", "correct horse battery"),
+    ("{\"client_secret\": \"abc123def\", \"id\": 4}", "abc123def"),
+    ("api_key = 'k-991-xyz'", "k-991-xyz"),
+    ("--api-key k-992-xyz --verbose", "k-992-xyz"),
+    ("--password=s3cr3t!x", "s3cr3t!x"),
+    ("Authorization: Bearer abcdef0123456789", "abcdef0123456789"),
+    ("curl -H 'authorization: Basic dXNlcjpwYXNzd29yZA=='", "dXNlcjpwYXNzd29yZA=="),
+    ("curl -u admin:opensesame1 http://x.example", "opensesame1"),
+    ("postgres://app:pa55word@db.example:5432/app", "pa55word"),
+    ("redis://:onlysecret@cache:6379/0", "onlysecret"),
+    ("https://oauth2tokenvalue99@git.example/repo.git", "oauth2tokenvalue99"),
+    ("Set-Cookie: session=9f8e7d6c5b4a; HttpOnly", "9f8e7d6c5b4a"),
+    ("Cookie: a=b; sid=0123abcdef", "0123abcdef"),
+    ("root:$6$saltsalt$J0sT2p9LmQw1ZxCvBnM3kQ8rTyUiOp:19000:0:99999:7:::", "J0sT2p9LmQw1ZxCvBnM3kQ8rTyUiOp"),
+    ("alice:$y$j9T$abcdefghijkl$0123456789abcdefghijklmnop:19000::::::", "0123456789abcdefghijklmnop"),
+    ("htpasswd bob:$2b$10$abcdefghijklmnopqrstuvwxyz0123456789", "abcdefghijklmnopqrstuvwxyz0123456789"),
+    ("machine git.example login me password netrcsecret", "netrcsecret"),
+    ("db.example:5432:app:appuser:pgpasssecret", "pgpasssecret"),
+    ("mysqldump -u root -pMyS3cret app", "MyS3cret"),
+    (
+        "aws_secret_access_key = wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY",
+        "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY",
+    ),
+    ("aws_access_key_id = AKIAIOSFODNN7EXAMPLE", "AKIAIOSFODNN7EXAMPLE"),
+    (
+        "PrivateKey = yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=",
+        "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=",
+    ),
+    ("\"auth\": \"c29tZXVzZXI6c29tZXBhc3M=\"", "c29tZXVzZXI6c29tZXBhc3M="),
+    ("<password>xmlsecret</password>", "xmlsecret"),
+    ("url=https://h.example/cb?access_token=qwerty123456&x=1", "qwerty123456"),
+    ("AccountName=x;AccountKey=Zm9vYmFyYmF6cXV4;Endpoint=y", "Zm9vYmFyYmF6cXV4"),
+    ("wpa_passphrase=homewifi2020", "homewifi2020"),
+    ("jwt eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJlMTIz here", "eyJzdWIiOiIxIn0"),
+    ("requirepass: redispass77", "redispass77"),
+];
+
 /// A line with a credential, and the credential.
 fn secrets() -> Vec<(String, String)> {
     let word = "Zk3v9Qw7Lm2Xc8Vb5Nn1";
     let long = format!("{word}{word}");
     let mut lines = Vec::new();
-    for prefix in [
-        "ghp_",
-        "gho_",
-        "ghu_",
-        "ghs_",
-        "ghr_",
-        "github_pat_",
-        "glpat-",
-        "glsa_",
-        "xoxb-",
-        "xoxp-",
-        "sk-",
-        "sk-ant-",
-        "sk_live_",
-        "rk_live_",
-        "npm_",
-        "pypi-",
-        "SG.",
-        "hf_",
-        "dop_v1_",
-        "shpat_",
-        "hvs.",
-        "tskey-",
-        "AIza",
-        "ya29.",
-    ] {
+    for prefix in PREFIXES {
         lines.push((format!("found {prefix}{long} in the log"), format!("{prefix}{long}")));
     }
-    let plain: [(&str, &str); 30] = [
-        ("export DB_PASSWORD=hunter2-fictional", "hunter2-fictional"),
-        ("password: \"correct horse battery\"", "correct horse battery"),
-        ("{\"client_secret\": \"abc123def\", \"id\": 4}", "abc123def"),
-        ("api_key = 'k-991-xyz'", "k-991-xyz"),
-        ("--api-key k-992-xyz --verbose", "k-992-xyz"),
-        ("--password=s3cr3t!x", "s3cr3t!x"),
-        ("Authorization: Bearer abcdef0123456789", "abcdef0123456789"),
-        ("curl -H 'authorization: Basic dXNlcjpwYXNzd29yZA=='", "dXNlcjpwYXNzd29yZA=="),
-        ("curl -u admin:opensesame1 http://x.example", "opensesame1"),
-        ("postgres://app:pa55word@db.example:5432/app", "pa55word"),
-        ("redis://:onlysecret@cache:6379/0", "onlysecret"),
-        ("https://oauth2tokenvalue99@git.example/repo.git", "oauth2tokenvalue99"),
-        ("Set-Cookie: session=9f8e7d6c5b4a; HttpOnly", "9f8e7d6c5b4a"),
-        ("Cookie: a=b; sid=0123abcdef", "0123abcdef"),
-        (
-            "root:$6$saltsalt$J0sT2p9LmQw1ZxCvBnM3kQ8rTyUiOp:19000:0:99999:7:::",
-            "J0sT2p9LmQw1ZxCvBnM3kQ8rTyUiOp",
-        ),
-        ("alice:$y$j9T$abcdefghijkl$0123456789abcdefghijklmnop:19000::::::", "0123456789abcdefghijklmnop"),
-        ("htpasswd bob:$2b$10$abcdefghijklmnopqrstuvwxyz0123456789", "abcdefghijklmnopqrstuvwxyz0123456789"),
-        ("machine git.example login me password netrcsecret", "netrcsecret"),
-        ("db.example:5432:app:appuser:pgpasssecret", "pgpasssecret"),
-        ("mysqldump -u root -pMyS3cret app", "MyS3cret"),
-        (
-            "aws_secret_access_key = wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY",
-            "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY",
-        ),
-        ("aws_access_key_id = AKIAIOSFODNN7EXAMPLE", "AKIAIOSFODNN7EXAMPLE"),
-        (
-            "PrivateKey = yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=",
-            "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=",
-        ),
-        ("\"auth\": \"c29tZXVzZXI6c29tZXBhc3M=\"", "c29tZXVzZXI6c29tZXBhc3M="),
-        ("<password>xmlsecret</password>", "xmlsecret"),
-        ("url=https://h.example/cb?access_token=qwerty123456&x=1", "qwerty123456"),
-        ("AccountName=x;AccountKey=Zm9vYmFyYmF6cXV4;Endpoint=y", "Zm9vYmFyYmF6cXV4"),
-        ("wpa_passphrase=homewifi2020", "homewifi2020"),
-        ("jwt eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJlMTIz here", "eyJzdWIiOiIxIn0"),
-        ("requirepass: redispass77", "redispass77"),
-    ];
-    lines.extend(plain.map(|(line, secret)| (line.to_owned(), secret.to_owned())));
+    lines.extend(PLAIN.map(|(line, secret)| (line.to_owned(), secret.to_owned())));
     for kind in ["RSA ", "", "OPENSSH ", "EC "] {
         let block = format!(
             "before\n-----BEGIN {kind}PRIVATE KEY-----\nMIIEowIBAAKCAQEAx1\nlast0987line\n-----END {kind}PRIVATE KEY-----\nafter"
