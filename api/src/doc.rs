@@ -4,12 +4,14 @@
 //! Invariant: a route that is served is in the document, since both come from one router.
 
 use crate::problem::{Problem, ProblemBody};
+use crate::auth::identify;
 use crate::{Api, routes};
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use legator_core::error::Failure;
+use legator_core::ids::TraceId;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use utoipa::openapi::path::{Operation, ParameterIn, PathItem};
@@ -121,12 +123,15 @@ impl Parameters {
 
 /// Refuses a query with a parameter that is not in the document: a misspelt filter must not become no filter.
 pub async fn only_known_parameters(
-    State(known): State<Parameters>,
+    State((api, known)): State<(Api, Parameters)>,
     request: Request,
     next: Next,
 ) -> Response {
-    match known.check(&request) {
-        Ok(()) => next.run(request).await,
-        Err(failure) => Problem::from(failure).into_response(),
+    let Err(failure) = known.check(&request) else { return next.run(request).await };
+    // Who has no key learns nothing about addresses.
+    let public = request.extensions().get::<MatchedPath>().is_some_and(|path| routes::is_public(path.as_str()));
+    if !public && let Err(problem) = identify(&api, request.headers(), TraceId::new(0)).await {
+        return problem.into_response();
     }
+    Problem::from(failure).into_response()
 }

@@ -83,6 +83,11 @@ pub async fn check_request(State(api): State<Api>, request: Request, next: Next)
 
 /// Whether these headers may come in.
 fn check(headers: &HeaderMap, uri: &Uri, names: &Names) -> Result<(), Problem> {
+    // With both lengths given, the framework keeps this one only: a proxy before us may have believed the other.
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        let detail = "a request says its length by Content-Length, and by nothing else";
+        return Err(Problem::http(StatusCode::BAD_REQUEST, "length-needed", detail));
+    }
     let host = the_host(headers, uri)?;
     if !names.has(host) {
         let detail = "this server is not addressed by that name";

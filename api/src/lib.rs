@@ -38,7 +38,7 @@ pub fn router(api: Api, more: Router) -> Router {
     let routes: Router = routes
         .route_layer(from_fn_with_state(api.clone(), idempotency::once))
         .route_layer(from_fn_with_state(api.clone(), tell_notary))
-        .route_layer(from_fn_with_state(known, doc::only_known_parameters))
+        .route_layer(from_fn_with_state((api.clone(), known), doc::only_known_parameters))
         .with_state(api.clone());
     let routes = routes.merge(routes::document::route(&document)).merge(more);
     routes

@@ -16,6 +16,10 @@ const DEPTH_MAX: u8 = 32;
 pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
     let value = read_value(bytes)
         .map_err(|error| Failure::invalid("bad-json", format!("the body is not JSON: {error}")))?;
+    // A list would be read as a struct's fields in their order.
+    if !value.is_object() {
+        return Err(Failure::invalid("bad-body", "the body does not fit: it is not an object"));
+    }
     serde_json::from_value(value)
         .map_err(|error| Failure::invalid("bad-body", format!("the body does not fit: {error}")))
 }

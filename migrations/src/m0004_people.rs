@@ -8,7 +8,7 @@ use sea_orm_migration::prelude::*;
 const TABLES: &str = "";
 
 #[derive(DeriveMigrationName)]
-pub struct Migration;
+pub(crate) struct Migration;
 
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {

@@ -32,7 +32,7 @@ pub(crate) async fn run(worker: Worker, shutdown: CancellationToken) {
 }
 
 async fn tick(worker: &Worker) -> Result<(), StoreError> {
-    for task in tasks::taken_back(&worker.store).await? {
+    for task in tasks::taken_back(&worker.store, None).await? {
         if let Some(route) = Route::to(worker, task.tenant, task.host).await? {
             tell(worker, route, task.id).await;
         }
@@ -43,7 +43,7 @@ async fn tick(worker: &Worker) -> Result<(), StoreError> {
 /// Tells a host that came back which of its tasks to stop. Those are not sent to it again.
 pub(crate) async fn of_host(worker: &Worker, route: Route) -> Result<Vec<TaskId>, StoreError> {
     let mut stopped = Vec::new();
-    for task in tasks::taken_back(&worker.store).await?.into_iter().filter(|task| task.host == route.host) {
+    for task in tasks::taken_back(&worker.store, Some(route.host)).await? {
         tell(worker, route, task.id).await;
         stopped.push(task.id);
     }

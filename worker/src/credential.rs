@@ -41,6 +41,7 @@ pub fn issue(
         exp: expires_at.seconds(),
     };
     let der = [&PKCS8_HEAD[..], &authority.secret()[..]].concat();
-    let token = jsonwebtoken::encode(&Header::new(Algorithm::EdDSA), &claims, &EncodingKey::from_ed_der(&der))?;
+    let token =
+        jsonwebtoken::encode(&Header::new(Algorithm::EdDSA), &claims, &EncodingKey::from_ed_der(&der))?;
     Ok((token, expires_at))
 }

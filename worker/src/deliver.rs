@@ -25,7 +25,11 @@ pub(crate) struct Route {
 
 impl Route {
     /// The present route to a host, if it is connected and nothing holds it back.
-    pub(crate) async fn to(worker: &Worker, tenant: TenantId, host: HostId) -> Result<Option<Self>, StoreError> {
+    pub(crate) async fn to(
+        worker: &Worker,
+        tenant: TenantId,
+        host: HostId,
+    ) -> Result<Option<Self>, StoreError> {
         let row = hosts::find(&worker.store, tenant, host).await?;
         Ok(row.and_then(|row| Self::of(tenant, &row)))
     }

@@ -105,10 +105,9 @@ pub(crate) async fn run(worker: Worker, shutdown: CancellationToken) {
             () = shutdown.cancelled() => return,
             Some(message) = wakes.next() => message,
         };
-        if let Some(plan) = subject::read::wake(&message.subject).and_then(|(_, id)| id.parse().ok()) {
-            if !worker.dispatch.is_echo(plan) {
-                due(&worker, plan).await;
-            }
+        let plan = subject::read::wake(&message.subject).and_then(|(_, id)| id.parse().ok());
+        if let Some(plan) = plan.filter(|plan| !worker.dispatch.is_echo(*plan)) {
+            due(&worker, plan).await;
         }
     }
 }
@@ -182,7 +181,8 @@ async fn send(worker: &Worker, tenant: TenantId, deliveries: Vec<Handed>) -> Res
         };
         (!taken).then_some((handed.host, handed.task))
     });
-    let sent: Vec<Option<(HostId, TaskId)>> = futures::stream::iter(sending).buffer_unordered(AT_ONCE).collect().await;
+    let sent: Vec<Option<(HostId, TaskId)>> =
+        futures::stream::iter(sending).buffer_unordered(AT_ONCE).collect().await;
     let back: Vec<(HostId, TaskId)> = sent.into_iter().flatten().collect();
     for batch in back.chunks(500) {
         legator_gate::give_back(&worker.gate, batch).await?;
@@ -207,7 +207,9 @@ pub(crate) async fn run_busy(worker: Worker, shutdown: CancellationToken) {
 /// A grant rests a while before it is offered again; meanwhile it counts as sent.
 async fn rest(worker: &Worker, message: &Message) -> Result<(), GateError> {
     let Some((host, _)) = subject::read::host_up(&message.subject) else { return Ok(()) };
-    let Some(FromHost { tenant, edge, epoch, said: Said::Busy { task } }) = unpack(&message.body) else { return Ok(()) };
+    let Some(FromHost { tenant, edge, epoch, said: Said::Busy { task } }) = unpack(&message.body) else {
+        return Ok(());
+    };
     let row = hosts::find(&worker.store, tenant, host).await?;
     if row.is_none_or(|row| row.epoch != epoch || row.edge != Some(edge)) {
         return Ok(());

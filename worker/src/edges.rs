@@ -109,7 +109,8 @@ fn alive(worker: &Worker, edge: InstanceId) {
 async fn trust(worker: &Worker) -> Option<Arc<SyncAnswer>> {
     let now = worker.clock.now();
     let known = worker.edges.revoked.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    if let Some((_, answer)) = known.filter(|(at, _)| now.since(*at) < Span::from_millis(1_000) && *at <= now) {
+    if let Some((_, answer)) = known.filter(|(at, _)| now.since(*at) < Span::from_millis(1_000) && *at <= now)
+    {
         return Some(answer);
     }
     let longest = Span::from_millis(CREDENTIAL_LIFE.millis() + 86_400_000);
@@ -160,7 +161,8 @@ async fn write(worker: &Worker, which: impl Fn(&HostId) -> bool) {
         Ok(tenants) => tenants,
         Err(error) => return tracing::error!(%error, "signs of life cannot be written"),
     };
-    let seen: Vec<Seen> = taken.into_iter().filter_map(|pulse| Some(seen(tenants.get(&pulse.host).copied()?, pulse))).collect();
+    let seen: Vec<Seen> =
+        taken.into_iter().filter_map(|pulse| Some(seen(tenants.get(&pulse.host).copied()?, pulse))).collect();
     for batch in seen.chunks(BATCH) {
         if let Err(error) = sessions::seen(&worker.store, batch).await {
             tracing::error!(%error, "signs of life were not written");

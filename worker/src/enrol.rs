@@ -100,7 +100,8 @@ async fn again(
     if hosts::is_revoked(&worker.store, tenant, host).await.map_err(away)? {
         return Err(NotAdmitted::Revoked);
     }
-    let known = hosts::sealed(&worker.store, tenant, host).await.map_err(away)?.ok_or(NotAdmitted::UnknownHost)?;
+    let known =
+        hosts::sealed(&worker.store, tenant, host).await.map_err(away)?.ok_or(NotAdmitted::UnknownHost)?;
     let late = worker.clock.now().since(known.enrolled_at) > RETRY_FOR;
     if with != token || known.key != key.hex() || late {
         return Err(NotAdmitted::KeyTaken);
@@ -115,8 +116,12 @@ async fn clashes(worker: &Worker, tenant: TenantId, name: &str) -> Result<Vec<Ho
 
 async fn renew(worker: &Worker, envelope: &Envelope) -> Joined {
     let claimed = envelope.claimed::<Renewal>().ok_or(NotAdmitted::Malformed)?;
-    let tenant = hosts::tenant_of(&worker.store, claimed.host).await.map_err(away)?.ok_or(NotAdmitted::UnknownHost)?;
-    let host = hosts::sealed(&worker.store, tenant, claimed.host).await.map_err(away)?.ok_or(NotAdmitted::UnknownHost)?;
+    let tenant =
+        hosts::tenant_of(&worker.store, claimed.host).await.map_err(away)?.ok_or(NotAdmitted::UnknownHost)?;
+    let host = hosts::sealed(&worker.store, tenant, claimed.host)
+        .await
+        .map_err(away)?
+        .ok_or(NotAdmitted::UnknownHost)?;
     let key: PublicKey = host.key.parse().map_err(away)?;
     let renewal: Renewal = envelope.open(&key).map_err(|_| NotAdmitted::BadSignature)?;
     if renewal.installation != worker.gate.installation() {

@@ -22,7 +22,9 @@ const AT_ONCE: usize = 4;
 
 /// Takes inventories in until shutdown.
 pub(crate) async fn run(worker: Worker, shutdown: CancellationToken) {
-    let Some(inventories) = crate::listen(&worker, subject::host_ups("inventory"), "inventory").await else { return };
+    let Some(inventories) = crate::listen(&worker, subject::host_ups("inventory"), "inventory").await else {
+        return;
+    };
     let all = inventories.for_each_concurrent(AT_ONCE, |message| take(&worker, message));
     tokio::select! {
         () = shutdown.cancelled() => {}
@@ -41,7 +43,9 @@ async fn take(worker: &Worker, message: Message) {
     };
     match taken {
         Ok(what) => counters::inventory(what),
-        Err(error) => tracing::error!(%error, "an inventory was not stored; the probe sends the next one whole"),
+        Err(error) => {
+            tracing::error!(%error, "an inventory was not stored; the probe sends the next one whole")
+        }
     }
 }
 
@@ -53,7 +57,8 @@ struct Verified {
 
 async fn verified(worker: &Worker, message: &Message) -> Result<Option<Verified>, StoreError> {
     let Some((host, _)) = subject::read::host_up(&message.subject) else { return Ok(None) };
-    let Some(FromHost { epoch, tenant, edge, said: Said::Inventory { envelope } }) = unpack(&message.body) else {
+    let Some(FromHost { epoch, tenant, edge, said: Said::Inventory { envelope } }) = unpack(&message.body)
+    else {
         return Ok(None);
     };
     let Some(row) = hosts::find(&worker.store, tenant, host).await? else { return Ok(None) };
@@ -125,7 +130,11 @@ fn changes(host: HostId, known: &BTreeMap<String, Part>, new: &Inventory) -> Vec
     let mut events = Vec::new();
     for (name, value) in &new.parts {
         let Some(old) = known.get(name) else {
-            events.push(NewEvent::new("inventory.changed", about(), json!({"part": name, "change": format!("{name} is known now")})));
+            events.push(NewEvent::new(
+                "inventory.changed",
+                about(),
+                json!({"part": name, "change": format!("{name} is known now")}),
+            ));
             continue;
         };
         for change in differences(name, &old.value, value) {

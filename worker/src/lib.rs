@@ -29,10 +29,14 @@ use legator_wire::keys::{AuthorityKey, CheckpointKey};
 use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use credential::{Bearer, issue};
+
+/// Hosts that are caught up at the same time.
+const CATCH_UP_AT_ONCE: usize = 16;
 
 /// What a worker is made of.
 #[derive(Clone)]
@@ -73,6 +77,9 @@ pub struct Worker {
     edges: Arc<edges::Memory>,
     dispatch: Arc<dispatch::Memory>,
     limits: Arc<limits::Memory>,
+    odd: Arc<odd::Memory>,
+    /// Places for hosts that are caught up after a reconnect: a herd waits in line.
+    catching_up: Arc<Semaphore>,
     /// Short tasks that loops leave behind; waited for at shutdown.
     tasks: TaskTracker,
 }
@@ -91,6 +98,8 @@ impl Worker {
             edges: Arc::default(),
             dispatch: Arc::default(),
             limits: Arc::default(),
+            odd: Arc::default(),
+            catching_up: Arc::new(Semaphore::new(CATCH_UP_AT_ONCE)),
             tasks: TaskTracker::new(),
         }
     }
@@ -145,7 +154,11 @@ async fn listen(worker: &Worker, pattern: Subject, group: &str) -> Option<Subscr
 }
 
 /// A message with those that follow it within `linger`, `most` at most. Not to be given up half-way: what it has taken would be lost.
-async fn batch(first: Message, messages: &mut Subscription, (most, linger): (usize, Duration)) -> Vec<Message> {
+async fn batch(
+    first: Message,
+    messages: &mut Subscription,
+    (most, linger): (usize, Duration),
+) -> Vec<Message> {
     let mut batch = vec![first];
     let until = tokio::time::Instant::now() + linger;
     while batch.len() < most {

@@ -4,18 +4,20 @@
 //! told in the log, bounded, and ends no task.
 
 use crate::deliver::{self, Route};
-use crate::{Worker, counters, dispatch};
+use crate::{Worker, counters, dispatch, odd};
 use legator_bus::{Message, subject};
 use legator_core::digest::Digest;
-use legator_core::ids::{HostId, PlanId, TaskId};
+use legator_core::ids::{HostId, InstanceId, PlanId, TaskId, TenantId};
 use legator_gate::{Received, Settled};
-use legator_store::hosts;
+use legator_store::hosts::{self, HostRow};
 use legator_wire::corridor::{FromHost, Said, unpack};
 use legator_wire::dsse::Envelope;
 use legator_wire::frame::Down;
 use legator_wire::keys::PublicKey;
 use legator_wire::order::Ack;
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -27,8 +29,12 @@ const LINGER: Duration = Duration::from_millis(1);
 
 /// Records receipts and starts until shutdown. One loop does both, so that they never meet at one task.
 pub(crate) async fn run(worker: Worker, shutdown: CancellationToken) {
-    let Some(mut receipts) = crate::listen(&worker, subject::host_ups("receipt"), "record").await else { return };
-    let Some(mut starts) = crate::listen(&worker, subject::host_ups("started"), "record").await else { return };
+    let Some(mut receipts) = crate::listen(&worker, subject::host_ups("receipt"), "record").await else {
+        return;
+    };
+    let Some(mut starts) = crate::listen(&worker, subject::host_ups("started"), "record").await else {
+        return;
+    };
     let mut held = Starts::default();
     loop {
         tokio::select! {
@@ -38,7 +44,7 @@ pub(crate) async fn run(worker: Worker, shutdown: CancellationToken) {
                 let ended = record(&worker, &batch).await;
                 held.forget(&ended);
             }
-            Some(message) = starts.next() => held.take(&worker, &message).await,
+            Some(message) = starts.next() => held.take(&message),
             () = held.due() => held.write(&worker).await,
         }
         if held.list.len() >= BATCH {
@@ -53,7 +59,38 @@ const HOLD: Duration = Duration::from_millis(100);
 #[derive(Default)]
 struct Starts {
     since: Option<Instant>,
-    list: Vec<(HostId, TaskId, PlanId)>,
+    list: Vec<Start>,
+}
+
+/// Over which session something came.
+#[derive(Clone, Copy)]
+struct Of {
+    host: HostId,
+    tenant: TenantId,
+    edge: InstanceId,
+    epoch: u64,
+}
+
+struct Start {
+    of: Of,
+    task: TaskId,
+    plan: PlanId,
+}
+
+/// Fleets as they are now, each read once for a batch.
+#[derive(Default)]
+struct Fleets(HashMap<TenantId, Arc<Vec<HostRow>>>);
+
+impl Fleets {
+    /// The host, if this is its current session and it is not revoked.
+    async fn current(&mut self, worker: &Worker, of: Of) -> Option<&HostRow> {
+        let rows = match self.0.entry(of.tenant) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => place.insert(hosts::facts(&worker.store, of.tenant).await.ok()?),
+        };
+        let row = rows.get(rows.binary_search_by_key(&of.host, |row| row.id).ok()?)?;
+        (row.epoch == of.epoch && row.edge == Some(of.edge) && !row.revoked).then_some(row)
+    }
 }
 
 impl Starts {
@@ -66,36 +103,42 @@ impl Starts {
     }
 
     fn forget(&mut self, ended: &HashSet<TaskId>) {
-        self.list.retain(|(_, task, _)| !ended.contains(task));
+        self.list.retain(|start| !ended.contains(&start.task));
         if self.list.is_empty() {
             self.since = None;
         }
     }
 
-    /// Takes a start that came over its host's current session.
-    async fn take(&mut self, worker: &Worker, message: &Message) {
+    /// Takes a start; whether it came over its host's current session is looked at when it is written.
+    fn take(&mut self, message: &Message) {
         let Some((host, _)) = subject::read::host_up(&message.subject) else { return };
-        let Some(FromHost { tenant, edge, epoch, said: Said::Started { plan, task } }) = unpack(&message.body) else {
-            return;
-        };
-        match hosts::find(&worker.store, tenant, host).await {
-            Ok(Some(row)) if row.epoch == epoch && row.edge == Some(edge) && !row.revoked => {}
-            _ => return,
+        let Some(from) = unpack::<FromHost>(&message.body) else { return };
+        if let Said::Started { plan, task } = from.said {
+            self.since.get_or_insert_with(Instant::now);
+            self.list.push(Start {
+                of: Of { host, tenant: from.tenant, edge: from.edge, epoch: from.epoch },
+                task,
+                plan,
+            });
         }
-        self.since.get_or_insert_with(Instant::now);
-        self.list.push((host, task, plan));
     }
 
     async fn write(&mut self, worker: &Worker) {
         self.since = None;
         let list = std::mem::take(&mut self.list);
-        let began: Vec<(HostId, TaskId)> = list.iter().map(|(host, task, _)| (*host, *task)).collect();
+        let mut fleets = Fleets::default();
+        let mut began = Vec::with_capacity(list.len());
+        for start in &list {
+            if fleets.current(worker, start.of).await.is_some() {
+                began.push((start.of.host, start.task));
+            }
+        }
         if began.is_empty() {
             return;
         }
         match legator_gate::started(&worker.gate, &began).await {
             Ok(_) => {
-                for plan in list.iter().map(|(.., plan)| *plan).collect::<BTreeSet<PlanId>>() {
+                for plan in list.iter().map(|start| start.plan).collect::<BTreeSet<PlanId>>() {
                     worker.wake_plan(plan).await;
                 }
                 worker.wake("event", "starts").await;
@@ -109,9 +152,10 @@ impl Starts {
 async fn record(worker: &Worker, batch: &[Message]) -> HashSet<TaskId> {
     counters::batch("receipts", batch.len());
     let mut routes: HashMap<HostId, Route> = HashMap::new();
+    let mut fleets = Fleets::default();
     let mut received = Vec::with_capacity(batch.len());
     for message in batch {
-        match current(worker, message).await {
+        match current(worker, &mut fleets, message).await {
             Some((route, one)) => {
                 routes.insert(route.host, route);
                 received.push(one);
@@ -136,17 +180,13 @@ async fn record(worker: &Worker, batch: &[Message]) -> HashSet<TaskId> {
 }
 
 /// The receipt and its route, if it came over its host's current session.
-async fn current(worker: &Worker, message: &Message) -> Option<(Route, Received)> {
+async fn current(worker: &Worker, fleets: &mut Fleets, message: &Message) -> Option<(Route, Received)> {
     let (host, _) = subject::read::host_up(&message.subject)?;
-    let from: FromHost = unpack(&message.body)?;
-    let Said::Receipt(sent) = from.said else { return None };
-    let row = hosts::find(&worker.store, from.tenant, host).await.ok()??;
-    if row.epoch != from.epoch || row.edge != Some(from.edge) || row.revoked {
-        return None;
-    }
+    let FromHost { tenant, edge, epoch, said } = unpack(&message.body)?;
+    let Said::Receipt(sent) = said else { return None };
+    let row = fleets.current(worker, Of { host, tenant, edge, epoch }).await?;
     let key: PublicKey = row.key.parse().ok()?;
-    let route = Route { tenant: from.tenant, host, edge: from.edge, epoch: from.epoch };
-    Some((route, Received { host, key, sent: *sent }))
+    Some((Route { tenant, host, edge, epoch }, Received { host, key, sent: *sent }))
 }
 
 /// Acknowledges what is committed and wakes whoever waits for the plans.
@@ -161,6 +201,9 @@ async fn told(worker: &Worker, routes: &HashMap<HostId, Route>, settled: &[Settl
         if let (Some(receipt), Some(route)) = (settled.ack, routes.get(&settled.host)) {
             acked += 1;
             acknowledge(worker, *route, settled.task, receipt).await;
+        }
+        if settled.ack.is_none() {
+            odd::receipt(worker, settled).await;
         }
     }
     counters::receipts("acknowledged", acked);

@@ -21,7 +21,9 @@ const LINGER: Duration = Duration::from_millis(20);
 
 /// Makes sessions until shutdown.
 pub(crate) async fn run_hellos(worker: Worker, shutdown: CancellationToken) {
-    let Some(mut hellos) = crate::listen(&worker, subject::host_ups("hello"), "sessions").await else { return };
+    let Some(mut hellos) = crate::listen(&worker, subject::host_ups("hello"), "sessions").await else {
+        return;
+    };
     loop {
         let first = tokio::select! {
             () = shutdown.cancelled() => return,
@@ -131,7 +133,8 @@ async fn verified(worker: &Worker, message: &Message) -> Result<Opening, &'stati
     }
     let key: PublicKey = known.key.parse().map_err(|_| "bad-credential")?;
     let hello: Hello = up.envelope.open(&key).map_err(|_| "bad-signature")?;
-    let right = hello.host == host && hello.edge == up.edge && hello.installation == worker.gate.installation();
+    let right =
+        hello.host == host && hello.edge == up.edge && hello.installation == worker.gate.installation();
     if !right || key != up.key {
         return Err("bad-signature");
     }
@@ -146,4 +149,3 @@ async fn verified(worker: &Worker, message: &Message) -> Result<Opening, &'stati
     };
     Ok(Opening { host, tenant: up.tenant, edge: up.edge, instance: hello.instance, clock_ahead_ms, said })
 }
-

@@ -19,6 +19,7 @@ pub(crate) async fn session_began(worker: &Worker, begun: Begun) {
     }
     let own = worker.clone();
     worker.tasks.spawn(async move {
+        let Ok(_place) = own.catching_up.acquire().await else { return };
         if let Err(error) = catch_up(&own, &session).await {
             tracing::error!(%error, host = %session.host, "a host that came back was not caught up; the sweep does it");
         }
@@ -26,7 +27,8 @@ pub(crate) async fn session_began(worker: &Worker, begun: Begun) {
 }
 
 async fn catch_up(worker: &Worker, session: &Session) -> Result<(), legator_gate::GateError> {
-    let route = Route { tenant: session.tenant, host: session.host, edge: session.edge, epoch: session.epoch };
+    let route =
+        Route { tenant: session.tenant, host: session.host, edge: session.edge, epoch: session.epoch };
     limits::bring(worker, route, session.said.limits_version).await;
     let stopped = cancel::of_host(worker, route).await?;
     for handed in legator_gate::resend(&worker.gate, &worker.authority, session.host).await? {

@@ -80,8 +80,16 @@ impl Line<'_> {
             "beat" => self.many(&beat(&step), repeat).await,
             "inventory" => self.inventory(&step).await,
             "output" => self.many(&output(&step), repeat).await,
-            "text" => self.wire.raw(Message::text(text(&step, "text", "").to_owned() + &text(&step, "then", "").repeat(repeat))).await,
-            "binary_b64" => self.wire.raw(Message::binary(STANDARD.decode(text(&step, "data", "")).unwrap())).await,
+            "text" => {
+                self.wire
+                    .raw(Message::text(
+                        text(&step, "text", "").to_owned() + &text(&step, "then", "").repeat(repeat),
+                    ))
+                    .await
+            }
+            "binary_b64" => {
+                self.wire.raw(Message::binary(STANDARD.decode(text(&step, "data", "")).unwrap())).await
+            }
             "raw_text_b64" => {
                 let data = STANDARD.decode(text(&step, "data", "")).unwrap();
                 self.wire.raw(Message::Frame(Frame::message(data, OpCode::Data(Data::Text), true))).await;
@@ -131,13 +139,15 @@ impl Line<'_> {
             "twice" => envelope.signatures.push(envelope.signatures[0].clone()),
             _ => {}
         }
-        let credential = self.actors.probe(text(step, "credential", text(step, "as", "A"))).admission.credential.clone();
+        let credential =
+            self.actors.probe(text(step, "credential", text(step, "as", "A"))).admission.credential.clone();
         self.wire.send(&Up::Hello { credential, envelope }).await;
     }
 
     async fn inventory(&mut self, step: &Value) {
         let a = &self.actors.a;
-        let packages: Vec<Value> = (0..number(step, "packages", 1)).map(|n| json!({"name": format!("p{n}")})).collect();
+        let packages: Vec<Value> =
+            (0..number(step, "packages", 1)).map(|n| json!({"name": format!("p{n}")})).collect();
         let part = text(step, "part", "packages").to_owned();
         let inventory = Inventory {
             installation: a.admission.installation.clone(),
@@ -170,12 +180,14 @@ fn beat(step: &Value) -> String {
 fn output(step: &Value) -> String {
     let bytes = STANDARD.encode(vec![b'x'; number(step, "bytes", 1)]);
     let (plan, task) = (PlanId::new(5), TaskId::new(5));
-    json!({"kind": "output", "plan": plan, "task": task, "stream": "stdout", "offset": 0, "bytes": bytes}).to_string()
+    json!({"kind": "output", "plan": plan, "task": task, "stream": "stdout", "offset": 0, "bytes": bytes})
+        .to_string()
 }
 
 async fn ends_as(wire: &mut Wire, expected: &str) -> Result<(), String> {
     if let Some(code) = expected.strip_prefix("denied:") {
-        let denied = wire.until(|down| if let Down::Denied { code } = down { Some(code) } else { None }).await;
+        let denied =
+            wire.until(|down| if let Down::Denied { code } = down { Some(code) } else { None }).await;
         return if denied.as_deref() == Some(code) { Ok(()) } else { Err(format!("denied with {denied:?}")) };
     }
     if expected == "closed" {
@@ -229,7 +241,15 @@ async fn every_line_ends_as_it_must_and_changes_nothing() {
         unchanged(&small, &actors, &before).await;
     }
     assert!(failed.is_empty(), "{failed:#?}");
-    for what in ["bad-signature", "second-hello", "no-frame", "binary", "too-large", "no-websocket", "output-too-large"] {
+    for what in [
+        "bad-signature",
+        "second-hello",
+        "no-frame",
+        "binary",
+        "too-large",
+        "no-websocket",
+        "output-too-large",
+    ] {
         assert!(odd(&small, what).await > 0, "an event names {what}");
     }
     let plan = small.read_on("name=bystander").await;

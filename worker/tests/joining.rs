@@ -29,7 +29,8 @@ async fn a_race_of_fifty_for_one_token_enrols_exactly_one() {
         outcomes.push(one.await.unwrap());
     }
     let enrolled = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
-    let refused = outcomes.iter().filter(|outcome| matches!(outcome, Err(why) if why.body == "token-used")).count();
+    let refused =
+        outcomes.iter().filter(|outcome| matches!(outcome, Err(why) if why.body == "token-used")).count();
     eprintln!("50 raced for one token: {enrolled} enrolled, {refused} refused as used");
     assert_eq!((enrolled, refused), (1, 49));
     assert_eq!(small.events("host.enrolled").await, 1);
@@ -59,9 +60,12 @@ async fn a_lost_answer_is_asked_for_again_and_a_key_with_another_token_is_refuse
     let again = SimProbe::enrol_as(&small.server, key.clone(), &words).await.unwrap();
     assert_eq!(first.host(), again.host());
     assert_eq!(small.events("host.enrolled").await, 1);
-    let taken = SimProbe::enrol_as(&small.server, key.clone(), &enrolment(&key, &other, "web-03")).await.unwrap_err();
+    let taken =
+        SimProbe::enrol_as(&small.server, key.clone(), &enrolment(&key, &other, "web-03")).await.unwrap_err();
     assert_eq!(taken.body, "key-taken");
-    SimProbe::enrol(&small.server, &other, "web-04").await.expect("the other token was not spent by the refusal");
+    SimProbe::enrol(&small.server, &other, "web-04")
+        .await
+        .expect("the other token was not spent by the refusal");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -75,7 +79,10 @@ async fn a_second_machine_of_the_same_name_takes_nothing_over() {
     let row = small.host(first.host()).await;
     assert_eq!((row.epoch, row.connected, row.facts.name.as_str()), (epoch, true, "web-03"));
     assert_eq!(row.key, legator_wire::keys::Signer::public(&first.key).hex());
-    assert!(wire.next_within(Duration::from_millis(300)).await.is_none(), "the first one hears nothing of it");
+    assert!(
+        wire.next_within(Duration::from_millis(300)).await.is_none(),
+        "the first one hears nothing of it"
+    );
     small.until_host(second.host(), "the second is online", |row| row.facts.status == "online").await;
     assert_eq!(hosts::facts(&small.store, TENANT).await.unwrap().len(), 2);
     let told = legator_store::sql::all(
@@ -114,11 +121,22 @@ async fn enrolments_that_are_none_spend_no_token() {
             Ok(_) => panic!("{what} was taken"),
         }
     }
-    for bad in ["", "lt_", "lt_x_y_z", &token.replace("lt_", "lk_"), &format!("{token}0"), &token[..token.len() - 40]] {
+    for bad in [
+        "",
+        "lt_",
+        "lt_x_y_z",
+        &token.replace("lt_", "lk_"),
+        &format!("{token}0"),
+        &token[..token.len() - 40],
+    ] {
         let mut changed = good.clone();
         bad.clone_into(&mut changed.token);
         count += 1;
-        assert_eq!(SimProbe::enrol_as(&small.server, key.clone(), &changed).await.unwrap_err().body, "bad-token", "{bad:?}");
+        assert_eq!(
+            SimProbe::enrol_as(&small.server, key.clone(), &changed).await.unwrap_err().body,
+            "bad-token",
+            "{bad:?}"
+        );
     }
     // Signed by another key than the one that is named.
     let stolen = SimProbe::enrol_as(&small.server, fresh_key(), &good).await.unwrap_err();
@@ -180,7 +198,8 @@ async fn a_hosts_key_changed_by_hand_in_the_database_admits_nobody() {
     let text = "UPDATE sealed SET content = replace(content, ?, ?) WHERE kind = 'host'";
     let old = legator_wire::keys::Signer::public(&probe.key).hex();
     let new = legator_wire::keys::Signer::public(&thief).hex();
-    let changed = legator_store::sql::execute(small.store.reader(), text, vec![old.into(), new.into()]).await.unwrap();
+    let changed =
+        legator_store::sql::execute(small.store.reader(), text, vec![old.into(), new.into()]).await.unwrap();
     assert_eq!(changed, 1);
     let mut forged = probe.clone();
     forged.key = thief;

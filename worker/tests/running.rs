@@ -163,7 +163,10 @@ async fn a_grant_that_a_busy_probe_gives_back_is_offered_again() {
         wire.send(&Up::Busy { task: delivery.leaf.task }).await;
     }
     let delivery = grant(&mut wire).await;
-    assert!(offers.iter().all(|(task, grant)| *task == delivery.leaf.task && *grant == delivery.grant), "the same grant");
+    assert!(
+        offers.iter().all(|(task, grant)| *task == delivery.leaf.task && *grant == delivery.grant),
+        "the same grant"
+    );
     wire.send(&sent(&probe, &receipt_for(&probe, &delivery, Outcome::Succeeded, b""), b"")).await;
     finished(&small, plan.id).await;
     assert_eq!(small.plan(plan.id).await.tasks[0].state, TaskState::Succeeded);

@@ -37,7 +37,8 @@ async fn a_host_is_online_at_its_hello_and_stale_after_its_end() {
             row.session.as_ref().is_some_and(|session| session.metrics.is_some())
         })
         .await;
-    let figures = metrics::of_host(&small.store, probe.host(), legator_core::time::Timestamp::EPOCH).await.unwrap();
+    let figures =
+        metrics::of_host(&small.store, probe.host(), legator_core::time::Timestamp::EPOCH).await.unwrap();
     assert_eq!(figures.len(), 1);
     wire.vanish();
     small.until_host(probe.host(), "stale", |row| row.facts.status == "stale" && !row.connected).await;
@@ -94,7 +95,9 @@ async fn a_level_that_changes_is_told_signed_and_again_at_the_next_hello() {
     tokio::time::sleep(Duration::from_millis(1_200)).await;
     let (op, host) = (small.op(), probe.host());
     let set = small.store.write::<_, StoreError, _>(&op, async |tx| {
-        hosts::set_level(tx, host, legator_core::level::Level::Remediate).await?.ok_or(StoreError::Fenced("no host".into()))
+        hosts::set_level(tx, host, legator_core::level::Level::Remediate)
+            .await?
+            .ok_or(StoreError::Fenced("no host".into()))
     });
     set.await.unwrap();
     let limits = limits(&mut wire, &probe).await;
@@ -146,7 +149,8 @@ async fn a_change_of_inventory_is_an_event_and_an_old_one_is_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_proves_nothing_is_closed_and_has_its_limit() {
-    let settings = Settings { unproven_on_loopback: 20, step: Duration::from_millis(1_500), ..Settings::default() };
+    let settings =
+        Settings { unproven_on_loopback: 20, step: Duration::from_millis(1_500), ..Settings::default() };
     let small = small::start_with(settings).await;
     let probe = small.probe("web").await;
     let mut silent = Vec::new();
@@ -265,6 +269,8 @@ async fn an_edge_that_hears_no_worker_admits_nobody_new() {
 async fn a_facts_row_is_of_its_tenant_alone() {
     let small = small::start().await;
     let probe = small.probe("web").await;
-    assert!(hosts::find(&small.store, legator_core::ids::TenantId::new(2), probe.host()).await.unwrap().is_none());
+    assert!(
+        hosts::find(&small.store, legator_core::ids::TenantId::new(2), probe.host()).await.unwrap().is_none()
+    );
     assert!(hosts::find(&small.store, TENANT, probe.host()).await.unwrap().is_some());
 }

@@ -26,7 +26,8 @@ pub trait Ids: Send + Sync {
 fn parse_hex(text: &str, prefix: &'static str) -> Result<u128, BadId> {
     let bad = || BadId { prefix, text: text.chars().take(80).collect() };
     let digits = text.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('_')).ok_or_else(bad)?;
-    let plain = digits.len() == 32 && digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    let plain =
+        digits.len() == 32 && digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
     if !plain {
         return Err(bad());
     }
@@ -158,7 +159,9 @@ mod tests {
     fn a_task_is_no_plan_and_a_path_is_no_id() {
         let plan = PlanId::new(7).to_string();
         assert!(plan.parse::<TaskId>().is_err());
-        for text in ["", "plan_", "../etc/passwd", "plan_0000000000000000000000000000000G", "plan_%00", "PLAN_1"] {
+        for text in
+            ["", "plan_", "../etc/passwd", "plan_0000000000000000000000000000000G", "plan_%00", "PLAN_1"]
+        {
             assert!(text.parse::<PlanId>().is_err(), "{text}");
         }
     }

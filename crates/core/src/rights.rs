@@ -74,7 +74,9 @@ impl Role {
         use Permission::{Approve, MakePlans, ReadAudit, ReadChats, ReadHosts, ReadPlans, ReadPolicy};
         match self {
             Self::Viewer => matches!(permission, ReadHosts | ReadPlans | ReadChats | ReadPolicy),
-            Self::Operator => matches!(permission, ReadHosts | ReadPlans | ReadChats | ReadPolicy | MakePlans),
+            Self::Operator => {
+                matches!(permission, ReadHosts | ReadPlans | ReadChats | ReadPolicy | MakePlans)
+            }
             Self::Approver => matches!(permission, ReadHosts | ReadPlans | ReadChats | ReadPolicy | Approve),
             Self::Admin => true,
             Self::Auditor => matches!(permission, ReadHosts | ReadPlans | ReadChats | ReadPolicy | ReadAudit),

@@ -124,7 +124,10 @@ mod tests {
         let mut runs = Runs::default();
         let mut any = false;
         for (step, pair) in order.windows(2).enumerate() {
-            let [last, next] = [InstanceId::new(pair.first().copied().unwrap()), InstanceId::new(pair.last().copied().unwrap())];
+            let [last, next] = [
+                InstanceId::new(pair.first().copied().unwrap()),
+                InstanceId::new(pair.last().copied().unwrap()),
+            ];
             let (next_runs, cloned) = runs.after(last, next, at(step as i64 * gap_s));
             runs = next_runs;
             any |= cloned;

@@ -7,10 +7,11 @@ mod calls;
 mod steps;
 mod turns;
 
-pub use calls::{Call, NewCall, calls, call_of_plan, close_call, set_plan};
+pub use calls::{Call, NewCall, call_of_plan, calls, close_call, set_plan};
 pub use steps::{Add, StepRow, add, end, last_step, steps, steps_of_turn};
 pub use turns::{
-    Asked, OPEN_TURNS_MAX, TOO_MANY, Turn, TurnState, ask, claim, extend, open_turns, recent_turns, turn, words_of,
+    Asked, OPEN_TURNS_MAX, TOO_MANY, Turn, TurnState, ask, claim, extend, open_turns, recent_turns, turn,
+    words_of,
 };
 
 use crate::{Audited, Op, Store, StoreError, Tx, sql};
@@ -125,7 +126,8 @@ pub async fn list(
     limit: u32,
 ) -> Result<Vec<Chat>, StoreError> {
     let limit = limit.clamp(1, 501);
-    let text = format!("SELECT {COLUMNS} FROM chats WHERE tenant = ? AND id < ? ORDER BY id DESC LIMIT {limit}");
+    let text =
+        format!("SELECT {COLUMNS} FROM chats WHERE tenant = ? AND id < ? ORDER BY id DESC LIMIT {limit}");
     let last = before.map_or_else(|| "chat_~".to_owned(), |chat| chat.to_string());
     let rows = sql::all(store.reader(), &text, vec![tenant.to_string().into(), last.into()]).await?;
     rows.iter().map(chat).collect()

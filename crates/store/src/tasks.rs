@@ -245,13 +245,15 @@ WHERE tasks.host = ? AND tasks.state = 'waiting' AND plans.state IN ('approved',
     rows.iter().map(|row| sql::parsed(row, 0, "plan")).collect()
 }
 
-/// Tasks at work of plans that were taken back: their hosts are to be told, until they answer. At most 500.
-pub async fn taken_back(store: &Store) -> Result<Vec<TaskRow>, StoreError> {
+/// Tasks at work, of a host or of all, whose plans were taken back: their hosts are to be told, until they answer. At most 500.
+pub async fn taken_back(store: &Store, host: Option<HostId>) -> Result<Vec<TaskRow>, StoreError> {
+    let of_host = if host.is_some() { "host = ? AND " } else { "" };
     let text = format!(
-        "SELECT {COLUMNS} FROM tasks WHERE state IN ('sent', 'running') AND EXISTS (SELECT 1 FROM events
+        "SELECT {COLUMNS} FROM tasks WHERE {of_host}state IN ('sent', 'running') AND EXISTS (SELECT 1 FROM events
 WHERE events.tenant = tasks.tenant AND events.plan = tasks.plan AND events.kind = 'plan.cancelled') LIMIT 500"
     );
-    sql::all(store.reader(), &text, vec![]).await?.iter().map(read).collect()
+    let values = host.map(|host| host.to_string().into()).into_iter().collect();
+    sql::all(store.reader(), &text, values).await?.iter().map(read).collect()
 }
 
 /// Tasks that were handed over and are lost by now, as a transaction sees them; at most 500.

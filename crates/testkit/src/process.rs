@@ -53,7 +53,8 @@ impl Process {
     pub fn start(command: &mut Command, log: &Path) -> Self {
         let file = File::options().create(true).append(true).open(log).expect("a log file");
         let errors = file.try_clone().expect("a second handle");
-        let child = command.stdin(Stdio::null()).stdout(file).stderr(errors).spawn().expect("the program starts");
+        let child =
+            command.stdin(Stdio::null()).stdout(file).stderr(errors).spawn().expect("the program starts");
         Self { child, log: log.to_owned() }
     }
 
@@ -124,7 +125,8 @@ impl Server {
         let environment: Vec<(String, String)> =
             environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let process = Self::spawn(&data, port, &environment);
-        let server = Self { process, url: format!("http://127.0.0.1:{port}"), data, port, environment, key: None };
+        let server =
+            Self { process, url: format!("http://127.0.0.1:{port}"), data, port, environment, key: None };
         server.ready();
         server
     }
@@ -160,12 +162,18 @@ impl Server {
     /// A request; its status and its JSON.
     pub fn call(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
         let url = format!("{}{path}", self.url);
-        let mut args = vec!["-s".to_owned(), "-X".into(), method.into(), "-w".into(), "\n%{http_code}".into(), url];
+        let mut args =
+            vec!["-s".to_owned(), "-X".into(), method.into(), "-w".into(), "\n%{http_code}".into(), url];
         if let Some(key) = &self.key {
             args.extend(["-H".to_owned(), format!("authorization: Bearer {key}")]);
         }
         if let Some(body) = body {
-            args.extend(["-H".to_owned(), "content-type: application/json".into(), "--data-binary".into(), "@-".into()]);
+            args.extend([
+                "-H".to_owned(),
+                "content-type: application/json".into(),
+                "--data-binary".into(),
+                "@-".into(),
+            ]);
             return answer(curl_with(&args, body.to_string().as_bytes()));
         }
         answer(curl_with(&args, b""))
@@ -224,7 +232,12 @@ fn curl(args: &[&str]) -> Option<Vec<u8>> {
 
 fn curl_with(args: &[String], body: &[u8]) -> Option<Vec<u8>> {
     let mut command = Command::new("curl");
-    command.args(args).args(["--max-time", "60"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command
+        .args(args)
+        .args(["--max-time", "60"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
     let mut child = command.spawn().expect("curl is installed");
     // A request without a body does not read it: a broken pipe is no fault here.
     let _ = child.stdin.take().expect("a pipe").write_all(body);
@@ -270,7 +283,11 @@ impl Probe {
 /// Runs `legatorctl` against a server, its settings in `dir`.
 pub fn ctl(server: &Server, dir: &Path, args: &[&str]) -> Output {
     let mut command = Command::new(binary("legatorctl"));
-    command.args(args).env("LEGATOR_SERVER", &server.url).env("LEGATOR_CONFIG_DIR", dir.join("ctl")).stdin(Stdio::null());
+    command
+        .args(args)
+        .env("LEGATOR_SERVER", &server.url)
+        .env("LEGATOR_CONFIG_DIR", dir.join("ctl"))
+        .stdin(Stdio::null());
     if let Some(key) = &server.key {
         command.env("LEGATOR_KEY", key);
     }

@@ -77,21 +77,30 @@ impl NotAdmitted {
     const fn words(self) -> (ErrorKind, &'static str, &'static str, &'static str) {
         use ErrorKind as K;
         match self {
-            Self::Malformed => {
-                (K::Invalid, "malformed", "this is no enrolment, or a name or label in it is not allowed", "names and labels are letters, digits and . - _; level, tenant and the like are no labels")
-            }
-            Self::BadSignature => {
-                (K::Unauthenticated, "bad-signature", "not signed by the key that it names", "start the probe again")
-            }
+            Self::Malformed => (
+                K::Invalid,
+                "malformed",
+                "this is no enrolment, or a name or label in it is not allowed",
+                "names and labels are letters, digits and . - _; level, tenant and the like are no labels",
+            ),
+            Self::BadSignature => (
+                K::Unauthenticated,
+                "bad-signature",
+                "not signed by the key that it names",
+                "start the probe again",
+            ),
             Self::BadToken => (
                 K::Unauthenticated,
                 "bad-token",
                 "no such registration token",
                 "make one with POST /api/v1/tokens and copy it whole",
             ),
-            Self::TokenUsed => {
-                (K::Conflict, "token-used", "the registration token was used before", "make another one for this machine")
-            }
+            Self::TokenUsed => (
+                K::Conflict,
+                "token-used",
+                "the registration token was used before",
+                "make another one for this machine",
+            ),
             Self::TokenExpired => {
                 (K::Expired, "token-expired", "the registration token is no longer valid", "make another one")
             }
@@ -101,9 +110,12 @@ impl NotAdmitted {
                 "this key belongs to a host that is enrolled already",
                 "keep the state folder and start without a token, or remove the folder to join as a new host",
             ),
-            Self::UnknownHost => {
-                (K::Unauthenticated, "unknown-host", "no such host is enrolled here", "join again with a new token")
-            }
+            Self::UnknownHost => (
+                K::Unauthenticated,
+                "unknown-host",
+                "no such host is enrolled here",
+                "join again with a new token",
+            ),
             Self::Revoked => (K::Forbidden, "host-revoked", "this host was revoked", "ask who runs Legator"),
             Self::ClockOff => (
                 K::Invalid,
@@ -111,7 +123,9 @@ impl NotAdmitted {
                 "the host's clock is more than 10 minutes off",
                 "set the clock of the host and try again",
             ),
-            Self::Away => (K::Unavailable, "away", "enrolment is away for the moment", "try again in a few seconds"),
+            Self::Away => {
+                (K::Unavailable, "away", "enrolment is away for the moment", "try again in a few seconds")
+            }
         }
     }
 }

@@ -52,7 +52,8 @@ impl PublicKey {
 
     /// Whether `signature`, 64 bytes, is this key's over `message` (strict: no other form of the same signature).
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
-        Signature::from_slice(signature).is_ok_and(|signature| self.0.verify_strict(message, &signature).is_ok())
+        Signature::from_slice(signature)
+            .is_ok_and(|signature| self.0.verify_strict(message, &signature).is_ok())
     }
 }
 

@@ -103,7 +103,12 @@ impl Payload for Receipt {
 
 impl Receipt {
     /// A receipt of a task that did nothing: refused, or its end is not known.
-    pub fn bare(at: (String, HostId), of: (TaskId, Digest, Digest), outcome: Outcome, ended_at: Timestamp) -> Self {
+    pub fn bare(
+        at: (String, HostId),
+        of: (TaskId, Digest, Digest),
+        outcome: Outcome,
+        ended_at: Timestamp,
+    ) -> Self {
         let (installation, host) = at;
         let (task, plan, grant) = of;
         Self {
@@ -150,6 +155,8 @@ impl Sent {
     pub fn is_proven_by(&self, receipt: &Receipt) -> bool {
         let holds = |kept: &Kept, bytes: &[u8]| kept.digest == Digest::of(bytes);
         let sum = self.stdout.len() + self.stderr.len();
-        holds(&receipt.stdout, &self.stdout) && holds(&receipt.stderr, &self.stderr) && sum <= OUTPUT_BYTES_MAX as usize
+        holds(&receipt.stdout, &self.stdout)
+            && holds(&receipt.stderr, &self.stderr)
+            && sum <= OUTPUT_BYTES_MAX as usize
     }
 }

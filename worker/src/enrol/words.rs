@@ -107,7 +107,9 @@ mod tests {
 
     #[test]
     fn labels_that_read_like_rights_are_refused_and_the_tokens_win() {
-        for (key, value) in [("level", "remediate"), ("tenant", "x"), ("legator.approved", "true"), ("", "x"), ("a", "b\nc")] {
+        for (key, value) in
+            [("level", "remediate"), ("tenant", "x"), ("legator.approved", "true"), ("", "x"), ("a", "b\nc")]
+        {
             assert!(Said::parse(&enrolment(None, "x", &[(key, value)])).is_none(), "{key}={value:?}");
         }
         let said = Said::parse(&enrolment(None, "x", &[("env", "prod"), ("role", "web")])).unwrap();
@@ -122,7 +124,12 @@ mod tests {
         let (id, secret, pin) = ("0".repeat(31) + "7", "ab".repeat(32), "c".repeat(32));
         let (found, hash) = token(&format!("lt_{id}_{secret}_{pin}")).unwrap();
         assert_eq!((found, hash), (TokenId::new(7), Digest::of(&[0xab; 32])));
-        let bad = [String::new(), format!("lk_{id}_{secret}_{pin}"), format!("lt_{id}_{secret}"), format!("lt_{id}_{secret}_{pin}_x")];
+        let bad = [
+            String::new(),
+            format!("lk_{id}_{secret}_{pin}"),
+            format!("lt_{id}_{secret}"),
+            format!("lt_{id}_{secret}_{pin}_x"),
+        ];
         for text in bad {
             assert!(token(&text).is_none(), "{text}");
         }

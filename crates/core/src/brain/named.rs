@@ -39,10 +39,14 @@ pub fn names_object(call: &Call, words: &[&str]) -> Result<(), Unnamed> {
         Verb::ProcessSignal(signal) => named(&signal.pid.to_string(), words),
         Verb::TaskUndo(undo) => named(&undo.task.to_string(), words),
         Verb::SysctlSet(set) => named(&set.key, words),
-        Verb::NetDns(dns) => named(&dns.name, words).and_then(|()| dns.server.iter().try_for_each(|at| named(at, words))),
+        Verb::NetDns(dns) => {
+            named(&dns.name, words).and_then(|()| dns.server.iter().try_for_each(|at| named(at, words)))
+        }
         Verb::NetTcp(tcp) => named(&tcp.host, words),
         Verb::NetHttp(http) => {
-            let said = words.iter().any(|text| text.split_whitespace().any(|word| word.trim_end_matches([',', '.', '?']) == http.url));
+            let said = words.iter().any(|text| {
+                text.split_whitespace().any(|word| word.trim_end_matches([',', '.', '?']) == http.url)
+            });
             said.then_some(()).ok_or_else(|| Unnamed::Object(crate::text::brief(&http.url, 120)))
         }
         Verb::LogFollow(follow) => {

