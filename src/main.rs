@@ -172,7 +172,11 @@ fn default_dir() -> Option<PathBuf> {
 
 fn serve(settings: Settings) -> anyhow::Result<()> {
     let filter = legator::log::filter(&settings.log)?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
     block_on(async {
         let mut stop = up::Signals::listen().context("listening for signals")?;
         let running = up::start(settings).await?;

@@ -3,8 +3,8 @@
 //! Owns what all operations share in the document, and the check that a request has no parameter that its route does not document.
 //! Invariant: a route that is served is in the document, since both come from one router.
 
-use crate::problem::{Problem, ProblemBody};
 use crate::auth::identify;
+use crate::problem::{Problem, ProblemBody};
 use crate::{Api, routes};
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
@@ -129,7 +129,8 @@ pub async fn only_known_parameters(
 ) -> Response {
     let Err(failure) = known.check(&request) else { return next.run(request).await };
     // Who has no key learns nothing about addresses.
-    let public = request.extensions().get::<MatchedPath>().is_some_and(|path| routes::is_public(path.as_str()));
+    let public =
+        request.extensions().get::<MatchedPath>().is_some_and(|path| routes::is_public(path.as_str()));
     if !public && let Err(problem) = identify(&api, request.headers(), TraceId::new(0)).await {
         return problem.into_response();
     }

@@ -48,9 +48,11 @@ async fn guarded(api: Api, request: Request, next: Next) -> Result<Response, Pro
     match idempotency::begin(&api.store, &scope, &content).await? {
         Begun::New => {}
         Begun::Running => {
-            return Err(
-                Failure::conflict("still-running", "the first request with this key is not done yet").into()
-            );
+            return Err(Failure::conflict(
+                "still-running",
+                "the first request with this key is not done yet",
+            )
+            .into());
         }
         Begun::Other => {
             let failure = Failure::invalid("key-reused", "this Idempotency-Key was used for another request");

@@ -14,7 +14,13 @@ async fn places(world: &World) -> BTreeMap<&'static str, String> {
     let admin = world.caller(Who::Admin);
     let operator = world.caller(Who::Operator);
     let ask = json!({"verb": "service.restart", "args": {"name": "cron"}, "selector": format!("id={}", world.own.host)});
-    let used = operator.request("POST", "/api/v1/plans").header("Idempotency-Key", "used-key-1").json(&ask).send().await.unwrap();
+    let used = operator
+        .request("POST", "/api/v1/plans")
+        .header("Idempotency-Key", "used-key-1")
+        .json(&ask)
+        .send()
+        .await
+        .unwrap();
     assert_eq!(used.status(), 201);
     let runs = admin.get("/api/v1/tokens?limit=1").await["next"].as_str().unwrap_or_default().to_owned();
     let events = admin.get("/api/v1/events?limit=1").await;
@@ -99,7 +105,12 @@ async fn bad_requests_are_refused_each_for_its_reason() {
         let wanted: Vec<u64> = case["status"].as_array().unwrap().iter().filter_map(Value::as_u64).collect();
         count += 1;
         if !answer.status.is_some_and(|status| wanted.contains(&u64::from(status))) {
-            wrong.push(format!("{}: {:?}, wanted {wanted:?}: {}", case["id"], answer.status, answer.text.chars().take(200).collect::<String>()));
+            wrong.push(format!(
+                "{}: {:?}, wanted {wanted:?}: {}",
+                case["id"],
+                answer.status,
+                answer.text.chars().take(200).collect::<String>()
+            ));
         }
     }
     assert!(wrong.is_empty(), "{} of {count}:\n{}", wrong.len(), wrong.join("\n"));

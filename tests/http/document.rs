@@ -23,7 +23,8 @@ fn every_operation_says_what_it_needs_and_how_it_fails() {
             assert!(operation["operationId"].is_string(), "{what}");
             assert!(operation["summary"].is_string(), "{what}");
             assert!(operation["responses"]["default"].is_object(), "{what}");
-            let public = ["/healthz", "/readyz", "/metrics", "/version", "/api/v1/enrol", "/api/v1/renew"].contains(&path.as_str());
+            let public = ["/healthz", "/readyz", "/metrics", "/version", "/api/v1/enrol", "/api/v1/renew"]
+                .contains(&path.as_str());
             assert_eq!(operation.get("security").is_none(), public, "{what}");
             operations += 1;
         }

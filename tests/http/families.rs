@@ -51,9 +51,17 @@ fn operations(world: &World) -> Vec<Operation> {
                 path if path.contains("/keys/") => &own.key,
                 _ => &own.freeze,
             };
-            let path = path.replace("{id}", id).replace("{plan}", id).replace("{part}", "os").replace("{version}", "0");
+            let path = path
+                .replace("{id}", id)
+                .replace("{plan}", id)
+                .replace("{part}", "os")
+                .replace("{version}", "0");
             let path = path.replace("{fingerprint}", &own.digest);
-            all.push(Operation { method: method.to_uppercase(), path, takes_body: operation.get("requestBody").is_some() });
+            all.push(Operation {
+                method: method.to_uppercase(),
+                path,
+                takes_body: operation.get("requestBody").is_some(),
+            });
         }
     }
     all
@@ -69,7 +77,11 @@ impl Tally {
         let answer = plain::send(world.at, bytes).await;
         self.count += 1;
         if !answer.status.is_some_and(|status| wanted.contains(&status)) {
-            self.wrong.push(format!("{what}: {:?} {}", answer.status, answer.text.lines().last().unwrap_or_default()));
+            self.wrong.push(format!(
+                "{what}: {:?} {}",
+                answer.status,
+                answer.text.lines().last().unwrap_or_default()
+            ));
         }
     }
 }
@@ -83,7 +95,8 @@ fn headers(world: &World, more: &[(&str, &str)]) -> Vec<(String, String)> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_operation_refuses_every_kind_of_broken_input() {
     let world = World::new().await;
-    let before = world.caller(Who::Admin).get("/api/v1/events?limit=500").await["items"].as_array().unwrap().len();
+    let before =
+        world.caller(Who::Admin).get("/api/v1/events?limit=500").await["items"].as_array().unwrap().len();
     let mut tally = Tally { count: 0, wrong: Vec::new() };
     let json = headers(&world, &[("Content-Type", "application/json")]);
     for Operation { method, path, takes_body } in operations(&world) {
@@ -104,14 +117,20 @@ async fn every_operation_refuses_every_kind_of_broken_input() {
             let bytes = plain::request(world.at, (&method, &format!("{path}{query}")), &json, b"");
             tally.expect(&world, format!("{method} {path}{query}"), &bytes, &[422]).await;
         }
-        for origin in [("Origin", "https://evil.example"), ("Origin", "null"), ("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Site", "same-site")] {
+        for origin in [
+            ("Origin", "https://evil.example"),
+            ("Origin", "null"),
+            ("Sec-Fetch-Site", "cross-site"),
+            ("Sec-Fetch-Site", "same-site"),
+        ] {
             let bytes = plain::request(world.at, line, &headers(&world, &[origin]), b"");
             tally.expect(&world, format!("{method} {path} {origin:?}"), &bytes, &[403]).await;
         }
         let bytes = plain::request(world.at, line, &headers(&world, &[("Host", "rebind.example")]), b"");
         tally.expect(&world, format!("{method} {path} by another name"), &bytes, &[421]).await;
     }
-    let after = world.caller(Who::Admin).get("/api/v1/events?limit=500").await["items"].as_array().unwrap().len();
+    let after =
+        world.caller(Who::Admin).get("/api/v1/events?limit=500").await["items"].as_array().unwrap().len();
     let shown: Vec<&String> = tally.wrong.iter().take(60).collect();
     assert!(tally.wrong.is_empty(), "{} of {}:\n{shown:#?}", tally.wrong.len(), tally.count);
     assert_eq!(after, before, "a broken request left an event");
@@ -123,16 +142,41 @@ async fn every_operation_refuses_every_kind_of_broken_input() {
 async fn ids_that_are_none_name_nothing() {
     let world = World::new().await;
     let bad = [
-        "x", "..", "%2e%2e", "%2e%2e%2f%2e%2e%2fetc%2fpasswd", "%00", "%c0%ae", "host_", "host_1", "plan_G0000000000000000000000000000000",
-        "HOST_00000000000000000000000000000001", "host_00000000000000000000000000000001%20", "'%20or%20'1'='1", "*", "%F0%9F%92%A9", "-1",
+        "x",
+        "..",
+        "%2e%2e",
+        "%2e%2e%2f%2e%2e%2fetc%2fpasswd",
+        "%00",
+        "%c0%ae",
+        "host_",
+        "host_1",
+        "plan_G0000000000000000000000000000000",
+        "HOST_00000000000000000000000000000001",
+        "host_00000000000000000000000000000001%20",
+        "'%20or%20'1'='1",
+        "*",
+        "%F0%9F%92%A9",
+        "-1",
         "99999999999999999999999",
     ];
-    let places = ["hosts", "plans", "tasks", "chats", "persons", "policies", "hosts/{}/inventory", "plans/{}/bytes", "plans/{}/why", "hosts/{}/metrics"];
+    let places = [
+        "hosts",
+        "plans",
+        "tasks",
+        "chats",
+        "persons",
+        "policies",
+        "hosts/{}/inventory",
+        "plans/{}/bytes",
+        "plans/{}/why",
+        "hosts/{}/metrics",
+    ];
     let mut tally = Tally { count: 0, wrong: Vec::new() };
     for place in places {
         for id in bad {
             let path = if place.contains("{}") { place.replace("{}", id) } else { format!("{place}/{id}") };
-            let bytes = plain::request(world.at, ("GET", &format!("/api/v1/{path}")), &headers(&world, &[]), b"");
+            let bytes =
+                plain::request(world.at, ("GET", &format!("/api/v1/{path}")), &headers(&world, &[]), b"");
             tally.expect(&world, path, &bytes, &[400, 404]).await;
         }
     }

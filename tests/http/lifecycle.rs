@@ -11,7 +11,11 @@ use tempfile::TempDir;
 
 fn legator(dir: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_legator"));
-    command.env_clear().env("HOME", dir).env("LEGATOR_DATA_DIR", dir.join("data")).env("LEGATOR_LISTEN", "127.0.0.1:0");
+    command
+        .env_clear()
+        .env("HOME", dir)
+        .env("LEGATOR_DATA_DIR", dir.join("data"))
+        .env("LEGATOR_LISTEN", "127.0.0.1:0");
     command
 }
 
@@ -36,7 +40,7 @@ fn refused(command: &mut Command) -> String {
 }
 
 fn get(at: &str, path: &str) -> String {
-    let mut stream = TcpStream::connect(at).unwrap();
+    let mut stream = TcpStream::connect(at).unwrap_or_else(|error| panic!("{at:?}: {error}"));
     write!(stream, "GET {path} HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\n\r\n").unwrap();
     let mut text = String::new();
     let _ = stream.read_to_string(&mut text);
@@ -143,7 +147,9 @@ fn what_cannot_be_trusted_stops_the_start() {
         refused(legator(dir.path()).arg("up").env(name, value));
         cases += 1;
     }
-    refused(legator(dir.path()).arg("up").env("LEGATOR_TLS_CERT", "/nowhere").env("LEGATOR_TLS_KEY", "/nowhere"));
+    refused(
+        legator(dir.path()).arg("up").env("LEGATOR_TLS_CERT", "/nowhere").env("LEGATOR_TLS_KEY", "/nowhere"),
+    );
     eprintln!("starts refused: {} cases", cases + 1);
     let (mut process, _) = start(dir.path());
     process.kill();
@@ -169,7 +175,11 @@ fn the_first_admin_is_made_once() {
     let other = TempDir::new().unwrap();
     let given = legator(other.path()).args(["admin", "bootstrap", "--key", key.trim()]).output().unwrap();
     assert!(given.status.success(), "{}", String::from_utf8_lossy(&given.stderr));
-    let checked = legator(dir.path()).args(["config", "check"]).env("LEGATOR_SIGNING_KEY", "ab".repeat(32)).output().unwrap();
+    let checked = legator(dir.path())
+        .args(["config", "check"])
+        .env("LEGATOR_SIGNING_KEY", "ab".repeat(32))
+        .output()
+        .unwrap();
     assert!(checked.status.success());
     assert!(!String::from_utf8_lossy(&checked.stdout).contains("abab"), "secrets are not printed");
 }

@@ -28,7 +28,8 @@ async fn a_repeated_request_acts_once() {
     assert_eq!(send("c", &ask).await.0, 201, "a failure leaves the key free");
     // An answer with a secret is not kept.
     let admin = world.caller(Who::Admin);
-    let token = async || admin.request("POST", "/api/v1/tokens").header("Idempotency-Key", "t").send().await.unwrap();
+    let token =
+        async || admin.request("POST", "/api/v1/tokens").header("Idempotency-Key", "t").send().await.unwrap();
     assert_eq!(token().await.status(), 201);
     let again = token().await;
     assert_eq!(again.status(), 409);

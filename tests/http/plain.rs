@@ -32,7 +32,8 @@ pub async fn send(at: SocketAddr, bytes: &[u8]) -> Answer {
     let ended = tokio::time::timeout(Duration::from_secs(30), reading).await.is_ok();
     assert!(ended, "no answer within half a minute");
     let text = String::from_utf8_lossy(&read).into_owned();
-    let status = text.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)).and_then(|code| code.parse().ok());
+    let status =
+        text.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)).and_then(|code| code.parse().ok());
     Answer { status, text }
 }
 

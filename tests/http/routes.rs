@@ -63,16 +63,28 @@ async fn a_key_reaches_no_further_than_its_scope_and_its_selector() {
     let world = World::new().await;
     let admin = world.caller(Who::Admin);
     let me = admin.get("/api/v1/me").await;
-    let narrow = admin.post("/api/v1/keys", serde_json::json!({"person": me["person"], "scope": ["viewer"]})).await;
+    let narrow =
+        admin.post("/api/v1/keys", serde_json::json!({"person": me["person"], "scope": ["viewer"]})).await;
     let narrow = super::world::Caller { key: narrow["key"].as_str().unwrap().to_owned(), ..admin.clone() };
-    assert_eq!(narrow.call("GET", "/api/v1/hosts", None).await.0, 403, "an admin without the role viewer, scoped to viewer");
+    assert_eq!(
+        narrow.call("GET", "/api/v1/hosts", None).await.0,
+        403,
+        "an admin without the role viewer, scoped to viewer"
+    );
     let body = serde_json::json!({"name": "sel", "roles": [{"role": "admin", "selector": "name=db-01"}]});
     let person = admin.post("/api/v1/persons", body).await;
     let key = admin.post("/api/v1/keys", serde_json::json!({"person": person["id"]})).await;
     let elsewhere = super::world::Caller { key: key["key"].as_str().unwrap().to_owned(), ..admin.clone() };
     assert_eq!(elsewhere.get("/api/v1/hosts").await["items"].as_array().unwrap().len(), 0);
     let host = format!("/api/v1/hosts/{}", world.own.host);
-    for (method, tail) in [("GET", ""), ("DELETE", ""), ("POST", "/revoke"), ("GET", "/inventory"), ("GET", "/activity"), ("GET", "/metrics")] {
+    for (method, tail) in [
+        ("GET", ""),
+        ("DELETE", ""),
+        ("POST", "/revoke"),
+        ("GET", "/inventory"),
+        ("GET", "/activity"),
+        ("GET", "/metrics"),
+    ] {
         assert_eq!(elsewhere.call(method, &format!("{host}{tail}"), None).await.0, 404, "{method} {tail}");
     }
     assert_eq!(admin.call("GET", &host, None).await.0, 200);

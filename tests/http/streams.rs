@@ -6,7 +6,12 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 /// Reads events of a stream until `enough`, a minute at most; the text so far when it ends.
-async fn read(caller: &Caller, path: &str, last: Option<&str>, mut enough: impl FnMut(&str) -> bool) -> String {
+async fn read(
+    caller: &Caller,
+    path: &str,
+    last: Option<&str>,
+    mut enough: impl FnMut(&str) -> bool,
+) -> String {
     let request = caller.request("GET", path);
     let request = last.into_iter().fold(request, |request, last| request.header("Last-Event-ID", last));
     let response = request.send().await.unwrap();
@@ -22,7 +27,10 @@ async fn read(caller: &Caller, path: &str, last: Option<&str>, mut enough: impl 
             }
         }
     };
-    assert!(tokio::time::timeout(Duration::from_secs(60), reading).await.is_ok(), "not within a minute: {text}");
+    assert!(
+        tokio::time::timeout(Duration::from_secs(60), reading).await.is_ok(),
+        "not within a minute: {text}"
+    );
     text
 }
 
@@ -40,14 +48,16 @@ async fn events_are_followed_and_resumed_without_a_gap() {
     assert!(seen.iter().copied().eq(1..=seen.len() as u64), "{seen:?}");
     let last = seen.last().unwrap().to_string();
     let auditor = world.caller(Who::Auditor);
-    let following = read(&auditor, "/api/v1/events/stream", Some(&last), |text| text.contains("marker-person"));
+    let following =
+        read(&auditor, "/api/v1/events/stream", Some(&last), |text| text.contains("marker-person"));
     let making = admin.post("/api/v1/persons", json!({"name": "marker-person", "roles": ["viewer"]}));
     let (text, _) = tokio::join!(following, making);
     let more = numbers(&text);
     assert_eq!(more.first().copied(), seen.last().map(|last| last + 1));
     assert!(more.windows(2).all(|pair| pair[1] == pair[0] + 1), "{more:?}");
     for bad in ["x", "-1", "1;2", "99999999999999999999999"] {
-        let response = admin.request("GET", "/api/v1/events/stream").header("Last-Event-ID", bad).send().await.unwrap();
+        let response =
+            admin.request("GET", "/api/v1/events/stream").header("Last-Event-ID", bad).send().await.unwrap();
         assert_eq!(response.status(), 422, "{bad}");
     }
     eprintln!("events followed: {} and {} after a break, no gap", seen.len(), more.len());

@@ -14,15 +14,27 @@ fn tries(theirs: &Own) -> Vec<(&'static str, String, Option<Value>)> {
         ("POST", api(format!("hosts/{host}/clear-clone")), None),
         ("POST", api(format!("plans/{plan}/cancel")), None),
         ("POST", api(format!("plans/{plan}/undo")), None),
-        ("POST", api("approvals".into()), Some(json!({"plan": plan, "digest": digest, "decision": "approve"}))),
-        ("POST", api("approvals".into()), Some(json!({"plan": plan, "digest": digest, "decision": "reject"}))),
+        (
+            "POST",
+            api("approvals".into()),
+            Some(json!({"plan": plan, "digest": digest, "decision": "approve"})),
+        ),
+        (
+            "POST",
+            api("approvals".into()),
+            Some(json!({"plan": plan, "digest": digest, "decision": "reject"})),
+        ),
         ("DELETE", api(format!("approvals/{plan}")), None),
         ("DELETE", api(format!("tokens/{token}")), None),
         ("DELETE", api(format!("keys/{key}")), None),
         ("POST", api("keys".into()), Some(json!({"person": person}))),
         ("PATCH", api(format!("persons/{person}")), Some(json!({"name": "x"}))),
         ("DELETE", api(format!("persons/{person}")), None),
-        ("POST", api(format!("persons/{person}/approver-keys")), Some(json!({"key": "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"}))),
+        (
+            "POST",
+            api(format!("persons/{person}/approver-keys")),
+            Some(json!({"key": "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"})),
+        ),
         ("DELETE", api(format!("freezes/{freeze}")), None),
         ("POST", api(format!("chats/{chat}/turns")), Some(json!({"text": "hello"}))),
         ("POST", api("chats".into()), Some(json!({"host": host}))),
@@ -73,7 +85,8 @@ async fn what_belongs_to_one_tenant_does_not_exist_for_another() {
         let (status, _) = caller.call("POST", "/api/v1/plans", Some(ask)).await;
         assert_eq!(status, 422, "a selector that names another tenant's host selects nothing");
         for list in ["hosts", "persons", "tokens", "keys"] {
-            let (status, _) = caller.call("GET", &format!("/api/v1/{list}?cursor={}", theirs.cursor), None).await;
+            let (status, _) =
+                caller.call("GET", &format!("/api/v1/{list}?cursor={}", theirs.cursor), None).await;
             assert_eq!(status, 422, "{list} with another tenant's cursor");
         }
         for list in ["hosts", "plans", "persons", "tokens", "keys", "chats", "freezes", "events"] {
@@ -84,7 +97,11 @@ async fn what_belongs_to_one_tenant_does_not_exist_for_another() {
             count += 1;
         }
     }
-    assert_eq!(other.call("GET", "/api/v1/tenants", None).await.0, 403, "only the default tenant knows of others");
+    assert_eq!(
+        other.call("GET", "/api/v1/tenants", None).await.0,
+        403,
+        "only the default tenant knows of others"
+    );
     assert_eq!(other.call("POST", "/api/v1/tenants", Some(json!({"name": "third"}))).await.0, 403);
     eprintln!("two tenants: {count} cases");
     world.end().await;

@@ -93,9 +93,12 @@ impl World {
         let caller = Caller { client: client.clone(), at, key: admin.clone() };
         caller.ready().await;
         let mut keys = BTreeMap::from([(Who::Nobody, String::new()), (Who::Admin, admin.clone())]);
-        for (who, role) in
-            [(Who::Viewer, "viewer"), (Who::Operator, "operator"), (Who::Approver, "approver"), (Who::Auditor, "auditor")]
-        {
+        for (who, role) in [
+            (Who::Viewer, "viewer"),
+            (Who::Operator, "operator"),
+            (Who::Approver, "approver"),
+            (Who::Auditor, "auditor"),
+        ] {
             keys.insert(who, caller.person(role).await.1);
         }
         keys.insert(Who::Expired, caller.expired().await);
@@ -108,7 +111,8 @@ impl World {
         let theirs = Caller { key: tenant["key"].as_str().unwrap().to_owned(), ..caller.clone() };
         let (other, probe) = theirs.furnish(&theirs, "web-03").await;
         probes.push(probe);
-        let registration = caller.post("/api/v1/tokens", json!({})).await["token"].as_str().unwrap().to_owned();
+        let registration =
+            caller.post("/api/v1/tokens", json!({})).await["token"].as_str().unwrap().to_owned();
         Self { running, at, client, keys, own, other, registration, probes, _dir: dir }
     }
 
@@ -184,7 +188,8 @@ impl Caller {
     async fn revoked(&self) -> String {
         let (id, _) = self.person("admin").await;
         let made = self.post("/api/v1/keys", json!({"person": id})).await;
-        let (status, _) = self.call("DELETE", &format!("/api/v1/keys/{}", made["id"].as_str().unwrap()), None).await;
+        let (status, _) =
+            self.call("DELETE", &format!("/api/v1/keys/{}", made["id"].as_str().unwrap()), None).await;
         assert_eq!(status, 204);
         made["key"].as_str().unwrap().to_owned()
     }
@@ -202,7 +207,13 @@ impl Caller {
         let (person, _) = self.person("viewer").await;
         let key = self.post("/api/v1/keys", json!({"person": person})).await;
         let until = "2099-01-01T00:00:00Z";
-        let until = self.call("POST", "/api/v1/freezes", Some(json!({"selector": "name=none", "until": until, "reason": "x"}))).await;
+        let until = self
+            .call(
+                "POST",
+                "/api/v1/freezes",
+                Some(json!({"selector": "name=none", "until": until, "reason": "x"})),
+            )
+            .await;
         let freeze = match until {
             (201, freeze) => freeze["id"].as_str().unwrap().to_owned(),
             _ => self.freeze().await,
@@ -227,7 +238,9 @@ impl Caller {
 
     async fn freeze(&self) -> String {
         let until = (jiff::Timestamp::now() + Duration::from_secs(3600)).to_string();
-        let freeze = self.post("/api/v1/freezes", json!({"selector": "name=none", "until": until, "reason": "x"})).await;
+        let freeze = self
+            .post("/api/v1/freezes", json!({"selector": "name=none", "until": until, "reason": "x"}))
+            .await;
         freeze["id"].as_str().unwrap().to_owned()
     }
 }
