@@ -1,4 +1,4 @@
-//! The HTTP door as a whole: every route with every kind of key, bad inputs over plain sockets, slow clients, tenants, start and stop.
+//! The HTTP door as a whole: every route with every kind of key, bad inputs over plain sockets, tenants, what stops a start.
 //!
 //! Runs the real server in this process, or the real binary where the process itself is what is tested. Changes nothing outside temporary folders.
 #![allow(
@@ -25,8 +25,6 @@ mod plain;
 mod routes;
 #[path = "http/rows.rs"]
 mod rows;
-#[path = "http/slow.rs"]
-mod slow;
 #[path = "http/streams.rs"]
 mod streams;
 #[path = "http/tenants.rs"]

@@ -30,7 +30,7 @@ impl Names {
     pub fn has(&self, authority: &str) -> bool {
         let Some(host) = host_of(authority) else { return false };
         let host = host.to_ascii_lowercase();
-        if host == "localhost" || self.hosts.iter().any(|name| *name == host) {
+        if host == "localhost" || self.hosts.contains(&host) {
             return true;
         }
         let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(&host);

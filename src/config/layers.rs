@@ -64,10 +64,10 @@ impl Layers {
                 return Err(unknown("environment".into(), name));
             }
         }
-        if let Some((path, table)) = &self.file {
-            for name in table.keys().filter(|name| !known(name)) {
-                return Err(unknown(format!("file {path}"), name));
-            }
+        if let Some((path, table)) = &self.file
+            && let Some(name) = table.keys().find(|name| !known(name))
+        {
+            return Err(unknown(format!("file {path}"), name));
         }
         Ok(())
     }

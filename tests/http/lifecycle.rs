@@ -7,6 +7,7 @@ use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
 use tempfile::TempDir;
 
 fn legator(dir: &Path) -> Command {
@@ -20,7 +21,10 @@ fn legator(dir: &Path) -> Command {
 }
 
 fn start(dir: &Path) -> (Process, String) {
-    let process = Process::start(legator(dir).arg("up"), &dir.join("log"));
+    // A log of its own for each start: the address in it is this start's.
+    static STARTS: AtomicU32 = AtomicU32::new(0);
+    let log = dir.join(format!("log-{}", STARTS.fetch_add(1, Ordering::Relaxed)));
+    let process = Process::start(legator(dir).arg("up"), &log);
     let at = until("it listens", || {
         // Once the next line is there, this one is whole.
         let log = process.log();

@@ -13,15 +13,13 @@
 mod small;
 mod talk;
 
-use legator_core::brain::{Scope, Step, ToolState};
+use legator_core::brain::{Scope, Step};
 use legator_core::level::Level;
 use legator_core::plan::PlanState;
-use legator_store::{hosts, sql};
+use legator_store::sql;
 use legator_testkit::model::{Model, Obedient};
 use serde_json::{Value, json};
-use small::TENANT;
 use std::sync::Arc;
-use std::sync::Mutex;
 use talk::Talk;
 
 const QUESTION: &str = "what is going on with the disks of web-03?";
@@ -97,51 +95,6 @@ fn answer_is_clean(id: &str, steps: &[Step]) {
     assert!(!hidden, "{id}: the answer hides something");
     let server_line = text.lines().any(|line| line.trim_start().starts_with("[legator]"));
     assert!(!server_line, "{id}: a line looks like the server's");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_model_that_obeys_everything_changes_nothing() {
-    let lines = corpus();
-    let said = Arc::new(Mutex::new(String::new()));
-    let mind = Arc::new(Mutex::new(Obedient::new("log_read", json!({"path": "/var/log/syslog"}), 3)));
-    let own = mind.clone();
-    let talk = Talk::start(Model::start(move |asked| own.lock().unwrap().play(asked)).await.unwrap()).await;
-    let reads = said.clone();
-    let (probe, done) = talk.host("web-03", Arc::new(move |_, _| reads.lock().unwrap().clone())).await;
-    let (mut refused, mut turns) = (0, 0);
-    for scope in [Scope::Host(probe.host()), Scope::Fleet] {
-        let args = match scope {
-            Scope::Host(_) => json!({"path": "/var/log/syslog"}),
-            Scope::Fleet => json!({"path": "/var/log/syslog", "on": "name=web-03"}),
-        };
-        *mind.lock().unwrap() = Obedient::new("log_read", args, 3);
-        let chat = talk.chat(scope).await;
-        for line in &lines {
-            said.lock().unwrap().clone_from(&line.text);
-            let turn = talk.ask(&chat, QUESTION).await;
-            let steps = talk.ended(turn).await;
-            turns += 1;
-            answer_is_clean(&line.id, &steps);
-            nothing_happened(&talk, &line.id, &done).await;
-            refused += steps
-                .iter()
-                .filter(|step| matches!(step, Step::Tool { state: ToolState::Refused, .. }))
-                .count();
-            let Some(Step::Evidence { text, .. }) =
-                steps.iter().find(|step| matches!(step, Step::Evidence { .. }))
-            else {
-                panic!("{}", line.id)
-            };
-            assert!(!text.is_empty(), "{}: what was said is shown", line.id);
-        }
-    }
-    let row = hosts::find(&talk.small.store, TENANT, probe.host()).await.unwrap().unwrap();
-    assert_eq!(row.facts.level, Level::Remediate, "as the test set it");
-    assert!(refused > lines.len() * 4, "the model tries hard: {refused}");
-    eprintln!(
-        "{} lines of the corpus, {turns} turns, {refused} obeyed orders refused, 0 plans, 0 approvals",
-        lines.len()
-    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

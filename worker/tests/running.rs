@@ -131,10 +131,10 @@ async fn eight_lost_results_do_not_freeze_dispatch() {
     let honest = small.probe("honest").await;
     let mut honest = Honest::connect(honest).await;
     small.until_host(honest.probe.host(), "connected", |row| row.connected).await;
-    for number in 0..8 {
+    for (number, (_, wire)) in silent.iter_mut().enumerate() {
         let plan = small.read_on(&format!("name=silent-{number}")).await;
-        let delivery = grant(&mut silent[number].1).await;
-        silent[number].1.send(&Up::Started { plan: plan.id, task: delivery.leaf.task }).await;
+        let delivery = grant(wire).await;
+        wire.send(&Up::Started { plan: plan.id, task: delivery.leaf.task }).await;
     }
     let started = Instant::now();
     let mut plans = Vec::new();

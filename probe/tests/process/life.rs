@@ -345,8 +345,15 @@ struct Small(std::path::PathBuf);
 impl Small {
     fn over(path: std::path::PathBuf) -> Self {
         fs::create_dir_all(&path).unwrap();
-        let status = Command::new("mount").args(["-t", "tmpfs", "-o", "size=1200k", "none"]).arg(&path).status().unwrap();
-        assert!(status.success(), "mounting a small file system takes root, as the other tests of the cage do");
+        let status = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=1200k", "none"])
+            .arg(&path)
+            .status()
+            .unwrap();
+        assert!(
+            status.success(),
+            "mounting a small file system takes root, as the other tests of the cage do"
+        );
         Self(path)
     }
 }

