@@ -53,15 +53,23 @@ fn none(kind: &str) -> String {
 
 /// All rows. What would destroy something names something that is not there: its right is checked before.
 pub fn rows(own: &Own) -> Vec<Row> {
-    let api = |path: &str| format!("/api/v1/{path}");
-    let host = api(&format!("hosts/{}", own.host));
-    let plan = api(&format!("plans/{}", own.plan));
-    let chat = api(&format!("chats/{}", own.chat));
-    let selector = format!("id={}", own.host);
-    let digest = format!("sha256:{}", "0".repeat(64));
     let mut rows = server();
     rows.extend(people(own));
-    rows.extend([
+    rows.extend(work(own));
+    rows.extend(decisions(own));
+    rows
+}
+
+fn api(path: &str) -> String {
+    format!("/api/v1/{path}")
+}
+
+/// Hosts, verbs, plans and tasks.
+fn work(own: &Own) -> Vec<Row> {
+    let host = api(&format!("hosts/{}", own.host));
+    let plan = api(&format!("plans/{}", own.plan));
+    let selector = format!("id={}", own.host);
+    vec![
         row("GET /api/v1/hosts", READERS, api("hosts"), &[200]),
         row("GET /api/v1/hosts/{id}", READERS, &host, &[200]),
         send("PATCH /api/v1/hosts/{id}", ADMINS, &host, json!({"labels": {"env": "prod"}}), &[200]),
@@ -94,6 +102,15 @@ pub fn rows(own: &Own) -> Vec<Row> {
         ),
         row("POST /api/v1/plans/{id}/undo", ASKERS, format!("{plan}/undo"), &[409, 422]),
         row("GET /api/v1/tasks/{id}", READERS, api(&format!("tasks/{}", own.task)), &[200]),
+    ]
+}
+
+/// Approvals, policies, freezes, the audit log and chats.
+fn decisions(own: &Own) -> Vec<Row> {
+    let chat = api(&format!("chats/{}", own.chat));
+    let selector = format!("id={}", own.host);
+    let digest = format!("sha256:{}", "0".repeat(64));
+    vec![
         send(
             "POST /api/v1/approvals",
             DECIDERS,
@@ -151,8 +168,7 @@ pub fn rows(own: &Own) -> Vec<Row> {
             json!({"text": "hello"}),
             &[503],
         ),
-    ]);
-    rows
+    ]
 }
 
 fn server() -> Vec<Row> {
