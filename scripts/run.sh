@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/server.sh
 
-data=${LEGATOR_RUN_DIR:-$PWD/run}
+data=${RUN_DIR:-$PWD/run}
 address=${LEGATOR_LISTEN:-127.0.0.1:8080}
 cargo build --bins --locked
 trap stop_all EXIT
@@ -39,5 +39,5 @@ Legator runs at $url, its data is in $data. Try, in another terminal, from this 
 
 Ctrl-C ends it.
 TXT
-[ -z "${LEGATOR_RUN_ONCE:-}" ] || exit 0
+[ -z "${RUN_ONCE:-}" ] || exit 0
 wait
