@@ -4,6 +4,7 @@
 //! step, the worker records it, acts, and sends the turn again: so the brain keeps nothing between two messages.
 //! Invariant: what a message claims is never a right; the person, the hosts and the tools of a turn are the worker's own.
 
+mod cites;
 mod named;
 mod step;
 mod tools;

@@ -4,11 +4,13 @@
 //! Never drops anything silently: what is cut is said. Invariant: what [`shown`] returns holds no control but newline and tab.
 
 mod redact;
+mod unlinked;
 
 #[cfg(test)]
 mod tests;
 
 pub use redact::{REDACTED, redact};
+pub use unlinked::unlinked;
 
 use std::fmt::Write as _;
 
@@ -89,44 +91,4 @@ pub fn ends(text: &str, bytes_max: usize) -> String {
     let (head, end) = (cut(text, bytes_max / 2), tail(text, bytes_max / 2));
     let left_out = text.len() - head.len() - end.len();
     format!("{head}\n[… {left_out} bytes are left out here …]\n{end}")
-}
-
-/// Web addresses made unclickable (`hxxps://…`), save those that `allowed` says word for word.
-///
-/// A model can put what it read into an address: nothing that shows its text may fetch one.
-pub fn unlinked(text: &str, allowed: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find("://") {
-        let start = scheme_start(rest, at);
-        let (before, from) = rest.split_at_checked(start).unwrap_or((rest, ""));
-        let end = from.find(|c: char| c.is_whitespace() || matches!(c, ')' | ']' | '>' | '"' | '\'' | '`'));
-        let (address, after) = from.split_at_checked(end.unwrap_or(from.len())).unwrap_or((from, ""));
-        out.push_str(before);
-        match address.len() > 8 && allowed.contains(address) {
-            true => out.push_str(address),
-            false => out.push_str(&broken(address)),
-        }
-        rest = after;
-    }
-    out.push_str(rest);
-    out
-}
-
-fn scheme_start(text: &str, at: usize) -> usize {
-    let before = text.get(..at).unwrap_or_default();
-    before.rfind(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '+' | '.' | '-')).map_or(0, |last| {
-        last + before.get(last..).and_then(|rest| rest.chars().next()).map_or(1, char::len_utf8)
-    })
-}
-
-fn broken(address: &str) -> String {
-    let (scheme, rest) = address.split_once("://").unwrap_or((address, ""));
-    let scheme = match scheme.to_ascii_lowercase().as_str() {
-        "http" => "hxxp".to_owned(),
-        "https" => "hxxps".to_owned(),
-        _ => scheme.to_owned(),
-    };
-    // An address may hold another one in its query.
-    format!("{scheme}[:]//{}", rest.replace("://", "[:]//"))
 }

@@ -5,6 +5,82 @@
 
 use crate::verbs::{Call, Verb};
 
+/// Words of every sentence and of every order. A host or a service may be called so; then it is named in quotes, by id or by selector.
+const COMMON: [&str; 72] = [
+    "a",
+    "all",
+    "an",
+    "and",
+    "any",
+    "are",
+    "at",
+    "be",
+    "been",
+    "but",
+    "by",
+    "can",
+    "check",
+    "could",
+    "delete",
+    "did",
+    "disable",
+    "do",
+    "does",
+    "each",
+    "enable",
+    "every",
+    "everything",
+    "find",
+    "for",
+    "from",
+    "get",
+    "give",
+    "going",
+    "has",
+    "have",
+    "host",
+    "hosts",
+    "how",
+    "i",
+    "if",
+    "in",
+    "install",
+    "is",
+    "it",
+    "its",
+    "kill",
+    "look",
+    "me",
+    "my",
+    "not",
+    "now",
+    "of",
+    "on",
+    "or",
+    "please",
+    "reboot",
+    "reload",
+    "remove",
+    "restart",
+    "run",
+    "set",
+    "show",
+    "start",
+    "stop",
+    "tell",
+    "that",
+    "the",
+    "then",
+    "this",
+    "to",
+    "what",
+    "when",
+    "why",
+    "with",
+    "write",
+    "you",
+];
+
 /// Why a call is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unnamed {
@@ -27,7 +103,8 @@ pub enum Unnamed {
 /// Services, packages, files, settings, processes and addresses by their name; commands and scripts word for word; `host.reboot` by the word
 /// `reboot`; `task.undo` by the id of the task.
 ///
-/// A host's name is no name of an object, unless one text says it twice: once for each.
+/// A host's name is no name of an object, unless one text says it twice: once for each. `hosts` are the hosts whose names are meant so:
+/// those that are to be changed, and others whose names look like no service's.
 pub fn names_object(call: &Call, words: &[&str], hosts: &[&str]) -> Result<(), Unnamed> {
     match &call.verb {
         Verb::ShellRun(run) => written_out("command", &run.argv.join(" "), words),
@@ -37,7 +114,10 @@ pub fn names_object(call: &Call, words: &[&str], hosts: &[&str]) -> Result<(), U
             let said = words.iter().any(|text| text.split_whitespace().any(ends));
             said.then_some(()).ok_or_else(|| Unnamed::Object(crate::text::brief(&http.url, 120)))
         }
-        Verb::HostReboot(_) => named("reboot", words),
+        Verb::HostReboot(_) => {
+            let said = words.iter().any(|text| has_word(text, "reboot"));
+            said.then_some(()).ok_or_else(|| Unnamed::Object("reboot".to_owned()))
+        }
         Verb::NetDns(dns) => {
             named(&dns.name, words)?;
             dns.server.iter().try_for_each(|server| named(server, words))
@@ -94,7 +174,7 @@ fn named_by_args(args: &serde_json::Value, words: &[&str]) -> Result<(), Unnamed
 }
 
 fn named(name: &str, words: &[&str]) -> Result<(), Unnamed> {
-    let found = !name.is_empty() && words.iter().any(|text| has_word(text, name));
+    let found = !name.is_empty() && words.iter().any(|text| says(text, name));
     found.then_some(()).ok_or_else(|| Unnamed::Object(crate::text::brief(name, 120)))
 }
 
@@ -105,10 +185,21 @@ pub fn names_hosts(selector: &str, hosts: &[(String, String)], words: &[&str]) -
         return Ok(());
     }
     let missing =
-        hosts.iter().find(|(id, name)| !words.iter().any(|text| has_word(text, id) || has_word(text, name)));
+        hosts.iter().find(|(id, name)| !words.iter().any(|text| has_word(text, id) || says(text, name)));
     match missing {
         Some((_, name)) => Err(Unnamed::Host(crate::text::brief(name, 120))),
         None => Ok(()),
+    }
+}
+
+/// Whether a text names something: a word of every sentence counts only in quotes.
+fn says(text: &str, name: &str) -> bool {
+    let name = name.to_lowercase();
+    match COMMON.contains(&name.as_str()) {
+        true => [('"', '"'), ('\'', '\''), ('`', '`'), ('“', '”'), ('„', '“')]
+            .iter()
+            .any(|(open, close)| text.to_lowercase().contains(&format!("{open}{name}{close}"))),
+        false => has_word(text, &name),
     }
 }
 

@@ -3,6 +3,8 @@
 //! Owns the shapes that credentials have. Never promises to find all: what a host says may hold a secret of a shape nobody knows.
 //! Invariant: redacting twice gives the same as redacting once.
 
+mod lines;
+
 /// What stands in place of a credential.
 pub const REDACTED: &str = "[redacted]";
 
@@ -92,7 +94,7 @@ const REPEATED_MAX: usize = 64;
 
 /// The text with every credential of a known shape replaced by [`REDACTED`], and every repetition of it.
 pub fn redact(text: &str) -> String {
-    let text = without_private_keys(text);
+    let text = lines::across_lines(text);
     let mut found = Vec::new();
     let lines: Vec<String> = text.split('\n').map(|line| redact_line(line, &mut found)).collect();
     let repeated = |value: &&String| value.len() >= REPEATED_BYTES_MIN && !REDACTED.contains(value.as_str());
@@ -103,33 +105,6 @@ pub fn redact(text: &str) -> String {
             false => text,
         }
     })
-}
-
-fn without_private_keys(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut inside = false;
-    for (number, line) in text.split('\n').enumerate() {
-        if number > 0 && !inside {
-            out.push('\n');
-        }
-        let begins = line.contains("-----BEGIN") && line.contains("PRIVATE KEY");
-        if begins && !inside {
-            let before = line.split("-----BEGIN").next().unwrap_or_default();
-            out.push_str(before);
-            out.push_str(REDACTED);
-            inside = true;
-        }
-        let ends = line.split("-----END").nth(1);
-        match (inside, ends) {
-            (true, Some(after)) => {
-                out.push_str(after.split("-----").nth(1).unwrap_or_default());
-                inside = false;
-            }
-            (true, None) => {}
-            (false, _) => out.push_str(line),
-        }
-    }
-    out
 }
 
 fn redact_line(line: &str, found: &mut Vec<String>) -> String {

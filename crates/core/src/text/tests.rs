@@ -96,7 +96,58 @@ fn secrets() -> Vec<(String, String)> {
         lines.push((block, "last0987line".to_owned()));
     }
     lines.push(("-----BEGIN PRIVATE KEY-----\nMIIEcut0off".to_owned(), "MIIEcut0off".to_owned()));
+    lines.extend(OVER_LINES.map(|(text, secret)| (text.to_owned(), secret.to_owned())));
     lines
+}
+
+/// Credentials that stand on several lines, and a part of each that must not stay.
+const OVER_LINES: [(&str, &str); 20] = [
+    ("key AKIAIOSF\nODNN7EXAMPLE is used", "ODNN7EXAMPLE"),
+    ("key AKIAIOSF\nODNN7EXAMPLE is used", "AKIAIOSF"),
+    ("ghp_Zk3v9Qw7\nLm2Xc8Vb5Nn1Zk3v9Q\nend", "Lm2Xc8Vb5Nn1Zk3v9Q"),
+    ("token ghp_Zk3v9Qw7Lm2Xc8Vb5Nn1\nZk3v9Qw7Lm2Xc8Vb\nend", "ghp_Zk3v9Qw7Lm2Xc8Vb5Nn1"),
+    ("jwt eyJhbGciOiJIUzI1NiJ9.eyJz\ndWIiOiIxIn0.c2lnbmF0dXJlMTIz here", "dWIiOiIxIn0"),
+    (
+        "lk_0123456789abcdef0123456789abcdef_0123\n456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123 x",
+        "lk_0123456789abcdef0123456789abcdef_0123",
+    ),
+    (
+        "lt_0123456789abcdef01234567\n89abcdef_0123456789abcdef0123456789abcdef",
+        "89abcdef_0123456789abcdef0123456789abcdef",
+    ),
+    ("  \"password\":\n    \"hunter2-fictional\",", "hunter2-fictional"),
+    ("db:\n  password:\n    hunter2-fictional", "hunter2-fictional"),
+    ("password: >\n  hunter2-fictional", "hunter2-fictional"),
+    ("password: |-\n  hunter2-fictional", "hunter2-fictional"),
+    ("export API_TOKEN=\\\n  abc123def456", "abc123def456"),
+    ("API_TOKEN=abc123\\\n  def456ghi", "def456ghi"),
+    ("MIIEowIBAAKCAQEAx1\nq2w3e4r5t6z7u8i9\n-----END RSA PRIVATE KEY-----\nafter", "MIIEowIBAAKCAQEAx1"),
+    ("tail\nq2w3e4r5t6z7u8i9\n-----END PRIVATE KEY-----", "q2w3e4r5t6z7u8i9"),
+    (
+        "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,AA\n\nMIIEcut0off",
+        "MIIEcut0off",
+    ),
+    (
+        "k: -----BEGIN PRIVATE KEY-----\\nMIIEowIBAAKCAQEAx1\\n-----END PRIVATE KEY-----\\n",
+        "MIIEowIBAAKCAQEAx1",
+    ),
+    (
+        "Nov 1 a: -----BEGIN EC PRIVATE KEY-----\nNov 1 a: MIIEowIBAAKCAQEAx1\nNov 1 b: up",
+        "MIIEowIBAAKCAQEAx1",
+    ),
+    (
+        "-----BEGIN PGP PRIVATE KEY BLOCK-----\n\nlQOYBF0abc1234567\n=abcd\n-----END PGP PRIVATE KEY BLOCK-----",
+        "lQOYBF0abc1234567",
+    ),
+    ("# .env\nDB_PASS=hunter2-fictional\nSTRIPE_SECRET='x9x9x9x9'\n", "x9x9x9x9"),
+];
+
+#[test]
+fn a_beginning_without_an_end_hides_no_other_lines() {
+    let text = "-----BEGIN PRIVATE KEY-----\nNov 28 web-03 kernel: nvme0: I/O error\nall is well";
+    assert_eq!(redact(text), "[redacted]\nNov 28 web-03 kernel: nvme0: I/O error\nall is well");
+    let prompt = "Enter password:\nLast login: today\nsecret:\n\nnext";
+    assert_eq!(redact(prompt), prompt);
 }
 
 #[test]
@@ -189,7 +240,18 @@ fn addresses_are_unlinked_unless_a_person_said_them() {
         "see https://shop.example.com/cart now"
     );
     let leak = unlinked("![s](https://evil.example/p.png?d=http://x/1)", said);
-    assert_eq!(leak, "![s](hxxps[:]//evil.example/p.png?d=http[:]//x/1)");
+    assert_eq!(leak, "![s] (hxxps[:]//evil.example/p.png?d=http[:]//x/1)");
+    for (text, wanted) in [
+        ("![s](//evil.example/p.png?d=1)", "![s] ([/]/evil.example/p.png?d=1)"),
+        ("[x]: //evil.example/p", "[x]: [/]/evil.example/p"),
+        ("<img src=//evil.example/p>", "<img src=[/]/evil.example/p>"),
+        ("see www.evil.example/?d=1 and WWW.x.example", "see [www].evil.example/?d=1 and [www].x.example"),
+        ("[open](javascript:alert(1))", "[open] (javascript:alert(1))"),
+        ("https://shop.example.com/cart?d=secret", "hxxps[:]//shop.example.com/cart?d=secret"),
+        ("a // comment, /var//log, [e3]: up", "a // comment, /var//log, [e3]: up"),
+    ] {
+        assert_eq!(unlinked(text, said), wanted);
+    }
     assert!(!unlinked("ä://x FILE:///etc ://", said).contains("FILE:///"));
 }
 
