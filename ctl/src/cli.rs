@@ -6,8 +6,9 @@ use crate::client::Client;
 use crate::commands;
 use crate::context::{self, Context, Wish};
 use crate::exit::{Exit, Fault, Outcome};
-use crate::out::{self, Format};
+use crate::out::{self, Format, word};
 use clap::{Parser, Subcommand};
+use legator_core::text::shown;
 use std::path::PathBuf;
 
 const AFTER: &str = "Exit codes: 0 ok, 1 failed, 2 usage, 3 refused by policy, 4 sign in first, 5 waiting for approval, \
@@ -46,7 +47,7 @@ enum Command {
     #[command(subcommand)]
     Tokens(commands::tokens::Tokens),
     /// The verbs that plans can name
-    Verbs,
+    Verbs(commands::verbs::Verbs),
     /// Run a command on hosts: exec SELECTOR -- argv…
     Exec(commands::exec::Exec),
     /// Do a verb on hosts: do VERB SELECTOR key=value…
@@ -109,7 +110,7 @@ pub struct Session {
 }
 
 /// Reads the arguments, runs the command, answers its exit code.
-pub async fn run() -> i32 {
+pub fn run() -> i32 {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -117,35 +118,53 @@ pub async fn run() -> i32 {
             return if error.use_stderr() { Exit::Usage as i32 } else { Exit::Ok as i32 };
         }
     };
-    let done = tokio::select! {
-        done = start(cli) => done,
-        _ = tokio::signal::ctrl_c() => Ok(Exit::Interrupted),
-    };
-    match done {
+    match start(cli) {
         Ok(exit) => exit as i32,
         Err(fault) => {
-            out::note(&format!("legatorctl: {fault}"));
+            out::note(&shown(&format!("legatorctl: {fault}")));
             fault.exit as i32
         }
     }
 }
 
-async fn start(cli: Cli) -> Outcome {
+/// Runs what needs no server at once; nothing that only a connection needs is set up for it.
+fn start(cli: Cli) -> Outcome {
     let wish = Wish { server: cli.server, key: key(cli.key_file)?, context: cli.context, ca: cli.ca };
     match cli.command {
         Command::Completion { shell } => Ok(completion(shell)),
-        Command::Login(login) => commands::login::run(login, &wish).await,
         Command::Contexts(command) => commands::login::contexts(command, cli.output),
+        Command::Verbs(verbs) => commands::verbs::run(&verbs, cli.output),
         Command::Audit(commands::audit::Audit::Verify(verify)) => {
             crate::verify::run(&verify, &wish, cli.output)
         }
         Command::Keys(commands::keys::Keys::New(new)) => commands::keys::new(&new, cli.output),
+        Command::Keys(commands::keys::Keys::Show) => commands::keys::show(cli.output),
+        Command::Login(login) => connected(commands::login::run(login, &wish, cli.output)),
         command => {
             let context = context::resolve(&wish)?;
             let client = context::client(&context)?;
-            online(command, Session { client, context, wish, format: cli.output }).await
+            connected(online(command, Session { client, context, wish, format: cli.output }))
         }
     }
+}
+
+/// Runs a command that talks to a server, until it is done or interrupted. A command that has something to say when it is
+/// interrupted waits for the same signal itself, and is heard first.
+fn connected(command: impl Future<Output = Outcome>) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Fault::failed(format!("no runtime: {error}")))?;
+    let done = runtime.block_on(async {
+        tokio::select! {
+            biased;
+            done = command => done,
+            _ = tokio::signal::ctrl_c() => Ok(Exit::Interrupted),
+        }
+    });
+    // A read of standard input may still be pending; it must not hold the exit.
+    runtime.shutdown_background();
+    done
 }
 
 async fn online(command: Command, session: Session) -> Outcome {
@@ -153,7 +172,6 @@ async fn online(command: Command, session: Session) -> Outcome {
     match command {
         Command::Hosts(command) => commands::hosts::run(session, command).await,
         Command::Tokens(command) => commands::tokens::run(session, command).await,
-        Command::Verbs => commands::plans::verbs(session).await,
         Command::Exec(exec) => commands::exec::exec(session, exec).await,
         Command::Do(act) => commands::exec::act(session, act).await,
         Command::Plans(command) => commands::plans::run(session, command).await,
@@ -164,10 +182,12 @@ async fn online(command: Command, session: Session) -> Outcome {
         Command::Policies(command) => commands::policies::run(session, command).await,
         Command::Freeze(command) => commands::policies::freeze(session, command).await,
         Command::Persons(command) => commands::people::persons(session, command).await,
-        Command::Keys(command) => commands::keys::run(session, command).await,
+        Command::Keys(_) => commands::keys::register(session).await,
         Command::Rights(command) => commands::people::rights(session, command).await,
         Command::Version => version(session).await,
-        Command::Completion { .. } | Command::Login(_) | Command::Contexts(_) => Ok(Exit::Ok),
+        Command::Completion { .. } | Command::Login(_) | Command::Contexts(_) | Command::Verbs(_) => {
+            Ok(Exit::Ok)
+        }
     }
 }
 
@@ -182,21 +202,30 @@ fn key(file: Option<PathBuf>) -> Result<Option<String>, Fault> {
 
 fn completion(shell: clap_complete::Shell) -> Exit {
     let mut command = <Cli as clap::CommandFactory>::command();
-    clap_complete::generate(shell, &mut command, "legatorctl", &mut std::io::stdout());
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command, "legatorctl", &mut script);
+    out::raw(&script);
     Exit::Ok
 }
 
 async fn version(session: &Session) -> Outcome {
     let server = session.client.get::<serde_json::Value>("/version").await;
-    out::say(&format!("legatorctl {}", env!("CARGO_PKG_VERSION")));
-    match server {
-        Ok(server) => {
-            out::say(&format!("server     {} at {}", out::word(&server, "version"), session.client.base()));
-            out::say(&format!("authority  {}", out::word(&server, "fingerprint")));
-        }
-        Err(fault) => out::note(&fault.to_string()),
-    }
-    Ok(Exit::Ok)
+    let own = env!("CARGO_PKG_VERSION");
+    let told = server.as_ref().cloned().unwrap_or_default();
+    let record = serde_json::json!({
+        "version": own, "url": session.client.base(),
+        "server": out::at(&told, "version"), "authority": out::at(&told, "fingerprint"),
+    });
+    out::record(session.format, &record, || {
+        let pairs = [
+            ("legatorctl", own.to_owned()),
+            ("server", word(&told, "version")),
+            ("at", session.client.base().to_owned()),
+            ("authority", word(&told, "fingerprint")),
+        ];
+        out::pairs_text(&pairs)
+    });
+    server.map(|_| Exit::Ok)
 }
 
 #[cfg(test)]

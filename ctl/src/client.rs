@@ -11,6 +11,9 @@ use std::time::Duration;
 /// The largest answer that is read into memory, in bytes.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// How long a server may be silent within an answer; its streams say something every 15 s.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
+
 /// A server and who asks.
 #[derive(Clone)]
 pub struct Client {
@@ -28,10 +31,17 @@ impl Client {
                 "{base:?} is not a server such as https://legator.example.com"
             )));
         }
+        // One provider for all TLS of this process; a second installation is no fault.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let mut builder = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(10))
+            .read_timeout(SILENCE_MAX)
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("legatorctl/", env!("CARGO_PKG_VERSION")));
+        if base.starts_with("http://") {
+            // Nothing here will need the authorities of this machine: reading them takes longer than most commands.
+            builder = builder.tls_certs_only([]);
+        }
         if let Some(pem) = ca {
             let certificate = reqwest::Certificate::from_pem(pem)
                 .map_err(|error| Fault::usage(format!("the CA file is no PEM certificate: {error}")))?;
@@ -63,19 +73,30 @@ impl Client {
             return Ok(response);
         }
         let body = read(response).await.unwrap_or_default();
-        let problem = serde_json::from_slice(&body).unwrap_or(Value::Null);
-        Err(Fault::from_problem(status.as_u16(), &problem))
+        let problem = serde_json::from_slice::<Value>(&body).unwrap_or_default();
+        let fault = Fault::from_problem(status.as_u16(), &problem);
+        Err(match problem.is_object() {
+            true => fault,
+            false => fault.hint(format!("is {} a Legator server?", self.base)),
+        })
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Fault {
         let mut text = format!("{} cannot be reached", self.base);
         let mut source = std::error::Error::source(error);
         while let Some(cause) = source {
-            text = format!("{text}: {cause}");
+            let cause_text = cause.to_string();
+            // Layers repeat what the one below says.
+            if !text.ends_with(&cause_text) {
+                text = format!("{text}: {cause_text}");
+            }
             source = cause.source();
         }
-        Fault::new(Exit::Unreachable, text)
-            .hint("name the server with --server or LEGATOR_SERVER, or start one with `legator up`")
+        let hint = match text.contains("certificate") {
+            true => "name a private authority with --ca FILE or LEGATOR_CA",
+            false => "name the server with --server or LEGATOR_SERVER, or start one with `legator up`",
+        };
+        Fault::new(Exit::Unreachable, text).hint(hint)
     }
 
     /// Gets a JSON answer.
@@ -113,9 +134,10 @@ impl Client {
                 Some(cursor) => self.get(&format!("{path}{join}cursor={}", encode(cursor))).await?,
                 None => self.get(path).await?,
             };
+            let before = items.len();
             items.extend(page.get("items").and_then(Value::as_array).cloned().unwrap_or_default());
             cursor = page.get("next").and_then(Value::as_str).map(str::to_owned);
-            if cursor.is_none() || items.len() >= most {
+            if cursor.is_none() || items.len() >= most || items.len() == before {
                 items.truncate(most);
                 return Ok(items);
             }

@@ -12,4 +12,7 @@ pub mod login;
 pub mod people;
 pub mod plans;
 pub mod policies;
+pub mod prompt;
 pub mod tokens;
+pub mod verbs;
+pub mod verdict;

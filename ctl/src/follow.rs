@@ -1,6 +1,8 @@
 //! Following a plan until it ends: live output by host, then each task's end.
 //!
-//! Owns the printing of output that comes in pieces, once each. Invariant: what the live stream lost is printed from the kept output.
+//! Owns how a plan's end is told and which exit code it has. Invariant: silence is never success.
+
+mod printer;
 
 use crate::cli::Session;
 use crate::exit::{Exit, Fault, Outcome};
@@ -8,10 +10,9 @@ use crate::out::{self, Format, word};
 use crate::sse;
 use legator_core::plan::PlanState;
 use legator_core::task::TaskState;
-use legator_core::text::shown_bytes;
-use legator_wire::dsse::from_b64;
+use legator_wire::dsse::{from_b64, to_b64};
+use printer::Printer;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 
 /// The state of a plan in an answer.
 pub fn state(plan: &Value) -> Option<PlanState> {
@@ -20,7 +21,7 @@ pub fn state(plan: &Value) -> Option<PlanState> {
 
 /// The tasks of a plan in an answer.
 pub fn tasks(plan: &Value) -> &[Value] {
-    out::at(plan, "tasks").as_array().map_or(&[], Vec::as_slice)
+    out::list(plan, "tasks")
 }
 
 fn task_state(task: &Value) -> Option<TaskState> {
@@ -35,91 +36,33 @@ pub fn host_name(task: &Value) -> String {
 
 /// The bytes kept of a stream.
 pub fn kept(task: &Value, stream: &str) -> Vec<u8> {
-    let output = out::at(task, &format!("output.{stream}")).clone();
+    let output = out::at(task, &format!("output.{stream}"));
     let text = output.get("text").and_then(Value::as_str).map(|text| text.as_bytes().to_vec());
     text.or_else(|| output.get("b64").and_then(Value::as_str).and_then(from_b64)).unwrap_or_default()
 }
 
-/// What was printed so far of each stream of each task, in bytes.
-#[derive(Default)]
-pub struct Printer {
-    printed: BTreeMap<(String, String), u64>,
-    many: bool,
-    names: BTreeMap<String, String>,
-}
-
-impl Printer {
-    /// A printer for a plan; with several hosts each line begins with the host's name.
-    pub fn new(plan: &Value) -> Self {
-        let names = tasks(plan).iter().map(|task| (word(task, "id"), host_name(task))).collect();
-        Self { printed: BTreeMap::new(), many: tasks(plan).len() > 1, names }
-    }
-
-    fn piece(&mut self, event: &Value) {
-        let task = word(event, "task");
-        let stream = word(event, "stream");
-        let offset = out::at(event, "offset").as_u64().unwrap_or(0);
-        let Some(bytes) = out::at(event, "b64").as_str().and_then(from_b64) else { return };
-        let done = self.printed.entry((task.clone(), stream.clone())).or_insert(0);
-        // A gap is left to the kept output; what came before is not printed again.
-        if offset > *done {
-            return;
-        }
-        let skip = usize::try_from(*done - offset).unwrap_or(usize::MAX);
-        if let Some(fresh) = bytes.get(skip..).filter(|fresh| !fresh.is_empty()) {
-            *done += fresh.len() as u64;
-            self.print(&task, &stream, fresh);
-        }
-    }
-
-    fn print(&self, task: &str, stream: &str, bytes: &[u8]) {
-        let text = shown_bytes(bytes);
-        let prefix = if self.many { self.names.get(task).map(|name| format!("{name}: ")) } else { None };
-        let text = match prefix {
-            Some(prefix) => text.lines().map(|line| format!("{prefix}{line}\n")).collect(),
-            None => text,
-        };
-        match stream {
-            "stderr" => anstream::eprint!("{text}"),
-            _ => anstream::print!("{text}"),
-        }
-    }
-
-    /// Prints what the live stream did not bring, and how the task ended where it did not succeed.
-    fn end(&mut self, task: &Value) {
-        let id = word(task, "id");
-        for stream in ["stdout", "stderr"] {
-            let bytes = kept(task, stream);
-            let key = (id.clone(), stream.to_owned());
-            let done = usize::try_from(self.printed.get(&key).copied().unwrap_or(0)).unwrap_or(usize::MAX);
-            let cut = out::at(task, &format!("output.{stream}.truncated")).as_bool() == Some(true);
-            if let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
-                self.print(&id, stream, rest);
-            }
-            if cut {
-                out::note(&format!("{}: {stream} was cut to {} bytes", host_name(task), bytes.len()));
-            }
-            self.printed.insert(key, u64::MAX);
-        }
-    }
-}
-
 /// One line a task: host, state and why.
 pub fn end_line(task: &Value) -> String {
-    let mut line = format!("{}: {}", host_name(task), word(task, "state"));
-    let code = word(task, "exit_code");
-    if !code.is_empty() && code != "0" {
-        line.push_str(&format!(", exit code {code}"));
+    let mut line = format!("{}: {}", host_name(task), out::tinted(&word(task, "state")));
+    let (code, signal) = (word(task, "exit_code"), word(task, "signal"));
+    let (reason, detail) = (word(task, "reason"), word(task, "detail"));
+    let mut why = Vec::new();
+    if !detail.is_empty() {
+        why.push(detail);
+    } else if !code.is_empty() && code != "0" {
+        why.push(format!("it exited with code {code}"));
+    } else if !signal.is_empty() {
+        why.push(format!("signal {signal} ended it"));
     }
-    for field in ["reason", "detail"] {
-        let text = word(task, field);
-        if !text.is_empty() {
-            line.push_str(&format!(", {text}"));
-        }
+    if !reason.is_empty() {
+        why.push(if why.is_empty() { reason } else { format!("({reason})") });
+    }
+    if !why.is_empty() {
+        line.push_str(&format!(": {}", why.join(" ")));
     }
     match out::at(task, "verified").as_bool() {
-        Some(true) => line.push_str(", verified"),
-        Some(false) => line.push_str(", NOT verified"),
+        Some(true) => line.push_str(&format!(", {}", out::tinted("verified"))),
+        Some(false) => line.push_str(&format!(", {}", out::tinted("NOT verified"))),
         None => {}
     }
     line
@@ -134,8 +77,8 @@ pub fn exit_of(plan: &Value) -> Exit {
             let good =
                 tasks(plan).iter().filter(|task| task_state(task) == Some(TaskState::Succeeded)).count();
             match good {
-                count if count == tasks(plan).len() => Exit::Ok,
                 0 => Exit::Failed,
+                count if count == tasks(plan).len() => Exit::Ok,
                 _ => Exit::SomeFailed,
             }
         }
@@ -143,17 +86,28 @@ pub fn exit_of(plan: &Value) -> Exit {
     }
 }
 
-/// The record of `exec -o json`: one a host.
+/// The record of `exec -o json`: one a host. Bytes that are no UTF-8 stand beside the text, in base64.
 pub fn exec_record(task: &Value) -> Value {
-    let text = |stream: &str| String::from_utf8_lossy(&kept(task, stream)).into_owned();
-    json!({
+    let mut record = json!({
         "host": out::at(task, "name").as_str().or_else(|| out::at(task, "host").as_str()),
         "state": out::at(task, "state"),
         "exit_code": out::at(task, "exit_code"),
-        "stdout": text("stdout"),
-        "stderr": text("stderr"),
         "reason": out::at(task, "reason"),
-    })
+    });
+    for stream in ["stdout", "stderr"] {
+        let bytes = kept(task, stream);
+        let text = String::from_utf8_lossy(&bytes);
+        if let Value::Object(fields) = &mut record {
+            if out::at(task, &format!("output.{stream}.truncated")).as_bool() == Some(true) {
+                fields.insert(format!("{stream}_truncated"), json!(true));
+            }
+            if text.as_bytes() != bytes {
+                fields.insert(format!("{stream}_b64"), json!(to_b64(&bytes)));
+            }
+            fields.insert(stream.into(), json!(text));
+        }
+    }
+    record
 }
 
 /// Whether something more can be waited for: approvals count only where the caller waits for them.
@@ -179,11 +133,11 @@ pub enum Patience {
 pub async fn follow(session: &Session, plan: Value, patience: Patience) -> Result<Value, Fault> {
     let path = format!("/api/v1/plans/{}", word(&plan, "id"));
     let mut printer = Printer::new(&plan);
-    let live = matches!(session.format, Format::Table | Format::Wide);
+    let live = session.format.is_for_people();
     let mut plan = plan;
     if goes_on(&plan, patience) {
         let mut stream = sse::Stream::new(&session.client, &format!("{path}/stream"), None);
-        while goes_on(&plan, patience) {
+        while goes_on(&plan, patience) && !out::reader_is_gone() {
             let event = stream.next().await?;
             let data: Value = serde_json::from_str(&event.data).unwrap_or(Value::Null);
             match event.kind.as_str() {
@@ -199,39 +153,78 @@ pub async fn follow(session: &Session, plan: Value, patience: Patience) -> Resul
     Ok(plan)
 }
 
-/// Shows a plan that was just made, follows it, and ends with its exit code.
+/// Shows a plan that was just made, follows it, and ends with its exit code. Who interrupts it is told that it goes on.
 pub async fn see_through(session: &Session, plan: Value, patience: Patience) -> Outcome {
-    let plan = follow(session, plan, patience).await?;
+    let id = word(&plan, "id");
+    let plan = tokio::select! {
+        biased;
+        plan = follow(session, plan, patience) => plan?,
+        _ = tokio::signal::ctrl_c() => {
+            out::note(&format!("\nplan {id} goes on without you\n  legatorctl plans watch {id}\n  legatorctl plans cancel {id}"));
+            return Ok(Exit::Interrupted);
+        }
+    };
+    if out::reader_is_gone() {
+        return Ok(Exit::Interrupted);
+    }
     let exit = exit_of(&plan);
     match session.format {
-        Format::Json | Format::Jsonl | Format::Yaml if exit != Exit::Waiting => {
-            let records: Vec<Value> = tasks(&plan).iter().map(exec_record).collect();
-            match session.format {
-                Format::Yaml => out::records(session.format, &records, &[]),
-                _ => records.iter().for_each(|record| out::say(&record.to_string())),
-            }
-        }
-        Format::Json | Format::Jsonl | Format::Yaml | Format::Name => {
-            out::record(session.format, &plan, String::new)
-        }
         Format::Table | Format::Wide => ends(&plan),
-    }
-    match exit {
-        Exit::Waiting => {
-            let id = word(&plan, "id");
-            out::note(&format!("plan {id} waits for approval: {}", word(&plan, "decision.reason")));
-            out::note(&format!("  legatorctl approvals approve {id}\n  legatorctl plans watch {id}"));
+        Format::Name => out::record(session.format, &plan, String::new),
+        _ if tasks(&plan).is_empty() || exit == Exit::Waiting => {
+            out::record(session.format, &plan, String::new);
         }
-        Exit::Refused => out::note(&format!(
-            "plan {} was {}: {} ({})",
-            word(&plan, "id"),
-            word(&plan, "state"),
-            word(&plan, "decision.reason"),
-            word(&plan, "decision.rule")
-        )),
+        format => {
+            let records: Vec<Value> = tasks(&plan).iter().map(exec_record).collect();
+            out::records(if format == Format::Json { Format::Jsonl } else { format }, &records, &[]);
+        }
+    }
+    tell(&plan);
+    Ok(exit)
+}
+
+/// Says on standard error how a plan stands that did not simply run.
+fn tell(plan: &Value) {
+    let id = word(plan, "id");
+    match state(plan) {
+        Some(PlanState::Pending | PlanState::Preparing) => {
+            out::note(&format!("plan {id} waits for approval: {}", word(plan, "decision.reason")));
+            out::note(&format!(
+                "  legatorctl approvals approve {id}\n  legatorctl plans watch {id}\n  legatorctl why {id}"
+            ));
+        }
+        Some(PlanState::Refused) => {
+            out::note(&format!(
+                "plan {id} was {}: {} (rule {})\n  legatorctl why {id}",
+                out::tinted("refused"),
+                word(plan, "decision.reason"),
+                word(plan, "decision.rule")
+            ));
+        }
+        Some(state @ (PlanState::Rejected | PlanState::Expired | PlanState::Cancelled)) => {
+            let votes = out::list(plan, "approvals").iter().filter(|vote| word(vote, "decision") == "reject");
+            let said: String = votes
+                .map(|vote| {
+                    let reason = word(vote, "reason");
+                    let colon = if reason.is_empty() { "" } else { ": " };
+                    format!(" by {}{colon}{reason}", person(&word(vote, "person")))
+                })
+                .collect();
+            let word = match state {
+                PlanState::Rejected => "was rejected",
+                PlanState::Expired => "expired before it ran",
+                _ => "was cancelled",
+            };
+            out::note(&format!("plan {id} {word}{said}"));
+        }
         _ => {}
     }
-    Ok(exit)
+}
+
+/// A person for people: the one of an installation without authentication has a name that everybody knows.
+pub fn person(id: &str) -> String {
+    let local = legator_core::ids::PersonId::LOCAL.to_string();
+    if id == local { "local".to_owned() } else { id.to_owned() }
 }
 
 fn ends(plan: &Value) {
@@ -240,7 +233,7 @@ fn ends(plan: &Value) {
         many || task_state(task).is_some_and(|state| state.is_final() && state != TaskState::Succeeded)
             || out::at(task, "verified").is_boolean()
     };
-    if state(plan).is_some_and(PlanState::is_final) {
+    if state(plan) == Some(PlanState::Finished) {
         tasks(plan).iter().filter(shown).for_each(|task| out::note(&end_line(task)));
     }
 }
@@ -259,6 +252,7 @@ mod tests {
         assert_eq!(exit_of(&plan(&["succeeded", "succeeded"])), Exit::Ok);
         assert_eq!(exit_of(&plan(&["succeeded", "unknown"])), Exit::SomeFailed);
         assert_eq!(exit_of(&plan(&["unreachable"])), Exit::Failed);
+        assert_eq!(exit_of(&plan(&[])), Exit::Failed);
         assert_eq!(exit_of(&json!({"state": "pending"})), Exit::Waiting);
         assert_eq!(exit_of(&json!({"state": "refused"})), Exit::Refused);
         assert_eq!(exit_of(&json!({})), Exit::Failed);
@@ -273,5 +267,9 @@ mod tests {
             record,
             json!({"host": "web-03", "state": "succeeded", "exit_code": 0, "stdout": "hi\n", "stderr": "ho", "reason": null})
         );
+        let task = json!({"output": {"stdout": {"b64": "/w==", "truncated": true}}});
+        let record = exec_record(&task);
+        assert_eq!((&record["stdout"], &record["stdout_b64"]), (&json!("\u{fffd}"), &json!("/w==")));
+        assert_eq!(record["stdout_truncated"], true);
     }
 }

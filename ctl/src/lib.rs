@@ -12,6 +12,7 @@ pub mod follow;
 pub mod out;
 pub mod plan;
 pub mod sse;
+pub mod table;
 pub mod verify;
 pub mod yaml;
 

@@ -4,8 +4,9 @@
 
 use crate::cli::Session;
 use crate::client::{body, encode};
+use crate::commands::prompt;
 use crate::exit::{Exit, Fault, Outcome};
-use crate::out::{self, Format, col, wide, word};
+use crate::out::{self, col, wide, word};
 use crate::plan::Shown;
 use clap::{Args, Subcommand};
 use legator_core::ids::PersonId;
@@ -15,10 +16,16 @@ use legator_wire::dsse::Envelope;
 use legator_wire::keys::Signer as _;
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::io::{IsTerminal as _, Write as _};
 
 /// What to do with what waits.
 #[derive(Debug, Subcommand)]
+#[command(after_help = "Examples:
+  legatorctl approvals list
+  legatorctl approvals show PLAN
+  legatorctl approvals approve PLAN
+  legatorctl approvals reject PLAN --reason \"not during the sale\"
+
+What is shown is rendered from the plan's own bytes, and the digest that is sent is computed from them here.")]
 pub enum Approvals {
     /// List plans that wait for approvals
     List,
@@ -59,8 +66,8 @@ pub async fn run(session: &Session, command: Approvals) -> Outcome {
     match command {
         Approvals::List => list(session).await,
         Approvals::Show { plan } => {
-            let (shown, answer) = fetch(session, &plan).await?;
-            out::record(session.format, &answer, || shown.text());
+            let (shown, _) = fetch(session, &plan).await?;
+            out::record(session.format, &shown.record(), || shown.text());
             Ok(Exit::Ok)
         }
         Approvals::Approve(decide) => settle(session, decide, Vote::Approve).await,
@@ -80,33 +87,64 @@ async fn list(session: &Session) -> Outcome {
         col("PLAN", "id"),
         col("DOES", "text"),
         col("LEVEL", "level"),
+        col("HOSTS", "hosts_total"),
         col("NEEDS", "decision.approvals_needed"),
         wide("ASKED BY", "requester"),
         col("DECIDE BY", "decide_by"),
+        wide("REASON", "reason"),
     ];
     out::records(session.format, &plans, &columns);
     Ok(Exit::Ok)
 }
 
-/// The plan as its bytes say, checked here.
+/// The plan as its bytes say, checked here: what the server tells people is what its bytes are, and the difference is computed
+/// from what the hosts signed.
 pub async fn fetch(session: &Session, plan: &str) -> Result<(Shown, Value), Fault> {
-    let answer: Value = session.client.get(&format!("/api/v1/plans/{}/bytes", encode(plan))).await?;
-    Ok((Shown::parse(&answer)?, answer))
+    let path = format!("/api/v1/plans/{}", encode(plan));
+    let answer: Value = session.client.get(&format!("{path}/bytes")).await?;
+    let mut shown = Shown::parse(&answer)?;
+    let view: Value = session.client.get(&path).await?;
+    shown.is_what_is_told(plan, &view)?;
+    if shown.shows_difference() {
+        let reading = encode(&word(&view, "reading"));
+        let reading: Value = session.client.get(&format!("/api/v1/plans/{reading}/bytes")).await?;
+        shown.prove_difference(&reading)?;
+    }
+    Ok((shown, answer))
 }
 
 async fn settle(session: &Session, decide: Decide, vote: Vote) -> Outcome {
     let (shown, _) = fetch(session, &decide.plan).await?;
-    if matches!(session.format, Format::Table | Format::Wide) {
+    if session.format.is_for_people() {
         out::note(shown.text().trim_end());
     }
-    if !decide.yes && !confirmed(vote).await? {
+    let word = vote_word(vote);
+    if !decide.yes && !prompt::confirmed(&format!("\ntype {word} to {word} exactly this: "), word).await? {
         out::note("nothing was decided");
         return Ok(Exit::Failed);
     }
     let plan = send(session, &shown, Ballot { vote, reason: decide.reason, break_glass: decide.break_glass })
         .await?;
-    out::record(session.format, &plan, || format!("plan {} is {}", word(&plan, "id"), word(&plan, "state")));
+    out::record(session.format, &plan, || stands(&plan));
     Ok(Exit::Ok)
+}
+
+/// How a plan stands after a vote.
+fn stands(plan: &Value) -> String {
+    let (id, state) = (word(plan, "id"), word(plan, "state"));
+    let needed = out::at(plan, "decision.approvals_needed").as_u64().unwrap_or(0);
+    let votes = out::list(plan, "approvals");
+    let yes = votes.iter().filter(|vote| word(vote, "decision") == "approve").count();
+    let count = if state == "pending" { format!(": {yes} of {needed} approvals") } else { String::new() };
+    let watch = if state == "approved" { format!("\n  legatorctl plans watch {id}") } else { String::new() };
+    format!("plan {id} is {}{count}{watch}", out::tinted(&state))
+}
+
+fn vote_word(vote: Vote) -> &'static str {
+    match vote {
+        Vote::Approve => "approve",
+        Vote::Reject => "reject",
+    }
 }
 
 /// A vote on its way.
@@ -150,23 +188,4 @@ async fn sign(session: &Session, shown: &Shown, decision: Vote) -> Result<Option
         expires_at: shown.plan.body().expires_at.max(now + Span::from_secs(60)),
     };
     Ok(Some(Envelope::seal(&approval, &key)))
-}
-
-/// Asks a person at a terminal; without one, `--yes` has to say it.
-async fn confirmed(vote: Vote) -> Result<bool, Fault> {
-    if !std::io::stdin().is_terminal() {
-        return Err(Fault::usage("nobody is there to ask").hint("read the plan, then repeat with --yes"));
-    }
-    let word = match vote {
-        Vote::Approve => "approve",
-        Vote::Reject => "reject",
-    };
-    anstream::eprint!("\ntype {word} to {word} exactly this: ");
-    std::io::stderr().flush()?;
-    let line = tokio::task::spawn_blocking(|| {
-        let mut line = String::new();
-        std::io::stdin().read_line(&mut line).map(|_| line)
-    });
-    let line = line.await.map_err(|error| Fault::failed(error.to_string()))??;
-    Ok(line.trim() == word)
 }

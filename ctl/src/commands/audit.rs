@@ -5,17 +5,30 @@
 use crate::cli::Session;
 use crate::client::encode;
 use crate::exit::{Exit, Fault, Outcome};
+use crate::follow::person;
 use crate::out::{self, Format, col, wide, word};
 use crate::sse;
 use clap::{Args, Subcommand};
-use serde_json::Value;
+use legator_core::text::{brief, shown_line};
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
+/// The longest summary of an event, in bytes.
+const SUMMARY_BYTES_MAX: usize = 300;
 /// Plans of one export, at most.
 const PLANS_MAX: usize = 1_000_000;
 
 /// What to do with the audit log.
 #[derive(Debug, Subcommand)]
+#[command(after_help = "Examples:
+  legatorctl audit list --kind 'plan.*' --limit 20
+  legatorctl audit follow
+  legatorctl audit export ./log
+  legatorctl audit verify ./log --key sha256:…
+  legatorctl audit verify ./log --task TASK
+
+verify needs no server. It trusts only the authority's fingerprint that --key names or that login pinned. Exit code 0:
+intact, 1: not.")]
 pub enum Audit {
     /// List events
     List(List),
@@ -89,39 +102,118 @@ async fn show(session: &Session, list: List) -> Outcome {
         }
     }
     let events = session.client.list(&path, list.limit).await?;
+    let rows: Vec<Value> = events.iter().map(with_summary).collect();
     let columns = [
         col("NUMBER", "number"),
         col("AT", "at"),
         col("KIND", "kind"),
-        col("ACTOR", "actor"),
+        col("BY", "by"),
         wide("HOST", "host"),
         wide("PLAN", "plan"),
-        col("DATA", "data"),
+        col("WHAT", "summary"),
     ];
-    out::records(session.format, &events, &columns);
+    match session.format.is_for_people() {
+        true => out::records(session.format, &rows, &columns),
+        false => out::records(session.format, &events, &columns),
+    }
     Ok(Exit::Ok)
 }
 
-/// One event on a line.
-pub fn print_event(format: Format, event: &Value) {
-    match format {
-        Format::Table | Format::Wide => {
-            let words = ["number", "at", "kind", "host", "plan", "data"].map(|field| word(event, field));
-            out::say(&words.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("  "));
+/// The event with two fields for people: who, and what in a line.
+fn with_summary(event: &Value) -> Value {
+    let mut row = event.clone();
+    if let Value::Object(fields) = &mut row {
+        fields.insert("by".into(), json!(by(event)));
+        fields.insert("summary".into(), json!(summary(event)));
+    }
+    row
+}
+
+fn by(event: &Value) -> String {
+    let actor = out::at(event, "actor");
+    match word(actor, "kind").as_str() {
+        "person" => person(&word(actor, "id")),
+        "probe" => {
+            let name = word(event, "data.name");
+            if name.is_empty() { word(actor, "host") } else { name }
         }
-        _ => out::say(&event.to_string()),
+        _ => word(actor, "part"),
     }
 }
 
-async fn follow(session: &Session, after: Option<u64>) -> Outcome {
-    let mut stream =
-        sse::Stream::new(&session.client, "/api/v1/events/stream", after.map(|number| number.to_string()));
-    loop {
+/// What an event says, without what only programs read: digests, keys, envelopes, ids that stand elsewhere.
+fn summary(event: &Value) -> String {
+    const FIRST: [&str; 7] = ["text", "name", "change", "state", "verified", "reason", "mark"];
+    const NEVER: [&str; 22] = [
+        "rights",
+        "digest",
+        "key",
+        "envelope",
+        "receipt",
+        "grant",
+        "named",
+        "sent",
+        "receipts",
+        "before",
+        "after",
+        "decision",
+        "effects",
+        "approval",
+        "person",
+        "signed_by",
+        "token",
+        "labels",
+        "same_name",
+        "limits_version",
+        "detail",
+        "tasks",
+    ];
+    let Some(data) = out::at(event, "data").as_object() else { return word(event, "data") };
+    let mut parts: Vec<String> = FIRST
+        .iter()
+        .filter_map(|field| data.get(*field).filter(|value| !value.is_null()).map(|value| (field, value)))
+        .map(|(field, value)| match *field {
+            "verified" => if value == &json!(true) { "verified" } else { "NOT verified" }.to_owned(),
+            "mark" => out::plain(value).replace('_', " "),
+            _ => out::plain(value),
+        })
+        .collect();
+    let rest = data.iter().filter(|(name, value)| {
+        let empty =
+            value.is_null() || value == &&json!({}) || value == &&json!([]) || value == &&json!(false);
+        !empty && !FIRST.contains(&name.as_str()) && !NEVER.contains(&name.as_str())
+    });
+    parts.extend(rest.map(|(name, value)| format!("{}={}", shown_line(name), out::plain(value))));
+    brief(&parts.join(", "), SUMMARY_BYTES_MAX)
+}
+
+/// One event on a line.
+fn print_event(format: Format, event: &Value) {
+    match format.is_for_people() {
+        true => {
+            let words = ["number", "at", "kind"].map(|field| word(event, field));
+            let line = words.into_iter().chain([by(event), summary(event)]);
+            out::say(&line.filter(|text| !text.is_empty()).collect::<Vec<_>>().join("  "));
+        }
+        false => out::say(&out::line(event)),
+    }
+}
+
+/// Prints events as they come, until the reader goes away.
+pub async fn print_events(session: &Session, stream: &mut sse::Stream) -> Outcome {
+    while !out::reader_is_gone() {
         let event = stream.next().await?;
         if let Ok(event) = serde_json::from_str::<Value>(&event.data) {
             print_event(session.format, &event);
         }
     }
+    Ok(Exit::Ok)
+}
+
+async fn follow(session: &Session, after: Option<u64>) -> Outcome {
+    let last = after.map(|number| number.to_string());
+    let mut stream = sse::Stream::new(&session.client, "/api/v1/events/stream", last);
+    print_events(session, &mut stream).await
 }
 
 async fn export(session: &Session, dir: &Path) -> Outcome {
@@ -138,6 +230,7 @@ async fn export(session: &Session, dir: &Path) -> Outcome {
         }
     }
     save(&dir.join(crate::verify::PLANS), &plans)?;
+    out::note(&format!("  legatorctl audit verify {}", dir.display()));
     Ok(Exit::Ok)
 }
 

@@ -1,8 +1,9 @@
 //! `exec` and `do`: make a plan and see it through.
 //!
-//! Both make the same request: a plan. There is no other way to a host.
+//! Owns how words become a verb's arguments. Both commands make the same request: a plan. There is no other way to a host.
 
 use crate::cli::Session;
+use crate::commands::verdict;
 use crate::exit::{Fault, Outcome};
 use crate::follow::{Patience, see_through};
 use clap::Args;
@@ -11,6 +12,7 @@ use legator_core::span::Span;
 use legator_core::verbs;
 use reqwest::Method;
 use serde_json::{Map, Value, json};
+use std::io::Read as _;
 
 /// What any plan may say.
 #[derive(Debug, Args)]
@@ -42,10 +44,22 @@ pub struct Asking {
     /// Wait for people to approve too
     #[arg(long)]
     wait: bool,
+    /// Only say what the policy would decide: exit code 0, 3 or 5
+    #[arg(long)]
+    dry_run: bool,
 }
 
 /// Run a command on hosts.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  legatorctl exec web-03 -- uptime
+  legatorctl exec 'env=prod,role in (web,api)' -o json -- df -h /
+  legatorctl exec web-03 --level diagnose --timeout 30s -- ping -c1 db-01
+  legatorctl exec web-03 --level remediate --write /var/cache/app --reason \"full\" -- rm -r /var/cache/app/old
+
+At observe, the lowest level, the command runs in a kernel cage that cannot write, signal or use the network, and
+nobody is asked. Above it a plan waits for approvals (exit code 5). Output of several hosts has the host's name before
+each line; -o json prints one object a host: host state exit_code stdout stderr reason.")]
 pub struct Exec {
     /// Which hosts: a name, or a selector such as env=prod,role in (web,api)
     selector: String,
@@ -70,12 +84,20 @@ pub struct Exec {
 
 /// Do a verb on hosts.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  legatorctl do service.restart web-03 name=nginx --reason \"it hangs\"
+  legatorctl do file.read 'env=prod' path=/etc/hosts
+  legatorctl do file.write web-03 path=/etc/motd content=@motd.txt
+  legatorctl do shell.run web-03 'argv=[\"df\",\"-h\"]'
+
+Arguments have the types of the verb's schema (legatorctl verbs VERB). A value is text where the verb wants text, else
+JSON. @FILE is a file's content, @- standard input; @@ stands for a text that begins with @.")]
 pub struct Do {
     /// The verb, such as service.restart
     verb: String,
     /// Which hosts: a name, or a selector
     selector: String,
-    /// Its arguments; a value that is JSON is taken as such, @FILE is a file's content
+    /// Its arguments: text, JSON, or @FILE
     #[arg(value_name = "KEY=VALUE")]
     args: Vec<String>,
     #[command(flatten)]
@@ -99,8 +121,20 @@ pub async fn exec(session: &Session, exec: Exec) -> Outcome {
 
 /// Runs `do`.
 pub async fn act(session: &Session, act: Do) -> Outcome {
-    let args = act.args.iter().map(|word| argument(&act.verb, word)).collect::<Result<Map<_, _>, _>>()?;
+    let args = arguments(&act.verb, &act.args)?;
     ask(session, &act.verb, args, &act.selector, act.asking).await
+}
+
+/// The arguments of a verb from `key=value` words.
+pub fn arguments(verb: &str, words: &[String]) -> Result<Map<String, Value>, Fault> {
+    let mut found = Map::new();
+    for word in words {
+        let (key, value) = argument(verb, word)?;
+        if found.insert(key.clone(), value).is_some() {
+            return Err(Fault::usage(format!("{key} is given twice")));
+        }
+    }
+    Ok(found)
 }
 
 /// Whether the verb's schema says that this argument is text, so that `content=1` stays the text `1`.
@@ -113,13 +147,28 @@ fn is_text(verb: &str, key: &str) -> bool {
 fn argument(verb: &str, word: &str) -> Result<(String, Value), Fault> {
     let (key, value) =
         word.split_once('=').ok_or_else(|| Fault::usage(format!("{word:?} is not key=value")))?;
-    if let Some(path) = value.strip_prefix('@') {
-        let content =
-            std::fs::read_to_string(path).map_err(|error| Fault::usage(format!("{path}: {error}")))?;
-        return Ok((key.to_owned(), json!(content)));
+    if let Some(rest) = value.strip_prefix('@').filter(|rest| !rest.starts_with('@')) {
+        return Ok((key.to_owned(), json!(content(rest)?)));
     }
+    let value = value.strip_prefix('@').unwrap_or(value);
     let parsed = if is_text(verb, key) { None } else { serde_json::from_str(value).ok() };
     Ok((key.to_owned(), parsed.unwrap_or_else(|| json!(value))))
+}
+
+/// The text of a file, at most as much as a verb takes.
+fn content(path: &str) -> Result<String, Fault> {
+    let fault = |error: std::io::Error| Fault::usage(format!("{path}: {error}"));
+    let most = verbs::CONTENT_BYTES_MAX as u64 + 1;
+    let mut text = String::new();
+    let read = match path {
+        "-" => std::io::stdin().lock().take(most).read_to_string(&mut text),
+        path => std::fs::File::open(path).map_err(fault)?.take(most).read_to_string(&mut text),
+    };
+    read.map_err(fault)?;
+    if text.len() as u64 == most {
+        return Err(Fault::usage(format!("{path} has more than {} bytes", verbs::CONTENT_BYTES_MAX)));
+    }
+    Ok(text)
 }
 
 async fn ask(
@@ -140,6 +189,14 @@ async fn ask(
         }
     };
     put("level", asking.level.map(|level| json!(level)));
+    if asking.dry_run {
+        return verdict::simulate(session, &body.into()).await.map(|effect| effect.exit());
+    }
+    let mut put = |name: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            body.insert(name.to_owned(), value);
+        }
+    };
     put("reason", asking.reason.as_ref().map(|reason| json!(reason)));
     put("decide_in", asking.decide_in.map(|span| json!(span)));
     put("expires_in", asking.expires_in.map(|span| json!(span)));
@@ -175,6 +232,10 @@ mod tests {
         assert_eq!(argument("file.write", "content=1").unwrap().1, json!("1"));
         assert_eq!(argument("service.restart", "name=nginx").unwrap().1, json!("nginx"));
         assert_eq!(argument("process.signal", "pid=12").unwrap().1, json!(12));
+        assert_eq!(argument("file.write", "content=@@home").unwrap().1, json!("@home"));
+        assert_eq!(argument("shell.run", "argv=[\"ls\"]").unwrap().1, json!(["ls"]));
         assert!(argument("file.read", "path").is_err());
+        assert!(argument("file.write", "content=@/nowhere").is_err());
+        assert!(arguments("file.read", &["path=/a".into(), "path=/b".into()]).is_err());
     }
 }

@@ -4,12 +4,14 @@
 
 use crate::cli::Session;
 use crate::client::encode;
+use crate::commands::prompt;
 use crate::exit::{Exit, Fault, Outcome};
-use crate::out::{self, col, wide, word};
+use crate::out::{self, col, state, wide, word};
 use crate::sse;
 use clap::Subcommand;
 use legator_core::ids::HostId;
 use legator_core::level::Level;
+use legator_core::text::shown_line;
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
@@ -17,6 +19,13 @@ const LIST_MAX: usize = 10_000;
 
 /// What to do with hosts.
 #[derive(Debug, Subcommand)]
+#[command(after_help = "Examples:
+  legatorctl hosts list
+  legatorctl hosts list 'env=prod,role in (web,api)' -o wide
+  legatorctl hosts show web-03
+  legatorctl hosts inventory web-03 packages -o json
+  legatorctl hosts label web-03 env=prod owner-
+  legatorctl hosts level web-03 observe")]
 pub enum Hosts {
     /// List hosts
     List {
@@ -51,15 +60,21 @@ pub enum Hosts {
         /// observe, diagnose or remediate
         level: Level,
     },
-    /// Withdraw a host's credential
+    /// Withdraw a host's credential: nothing runs there any more
     Revoke {
         /// Its name or id
         host: String,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
     },
     /// Forget a host
     Remove {
         /// Its name or id
         host: String,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
     },
     /// Follow what happens to hosts
     Watch,
@@ -73,18 +88,34 @@ pub async fn run(session: &Session, command: Hosts) -> Outcome {
         Hosts::Inventory { host, part } => inventory(session, &host, part).await,
         Hosts::Label { host, labels } => label(session, &host, &labels).await,
         Hosts::Level { host, level } => change(session, &host, json!({"level": level})).await,
-        Hosts::Revoke { host } => {
-            let id = find(session, &host).await?;
-            session.client.call(Method::POST, &format!("/api/v1/hosts/{id}/revoke"), &Value::Null).await?;
-            Ok(Exit::Ok)
-        }
-        Hosts::Remove { host } => {
-            let id = find(session, &host).await?;
-            session.client.call(Method::DELETE, &format!("/api/v1/hosts/{id}"), &Value::Null).await?;
-            Ok(Exit::Ok)
-        }
+        Hosts::Revoke { host, yes } => end(session, End { host, yes, word: "revoke" }).await,
+        Hosts::Remove { host, yes } => end(session, End { host, yes, word: "remove" }).await,
         Hosts::Watch => watch(session).await,
     }
+}
+
+/// The end of a host's time here.
+struct End {
+    host: String,
+    yes: bool,
+    word: &'static str,
+}
+
+async fn end(session: &Session, end: End) -> Outcome {
+    let id = find(session, &end.host).await?;
+    let question = format!("type {} to {0} {} ({id}): ", end.word, shown_line(&end.host));
+    if !end.yes && !prompt::confirmed(&question, end.word).await? {
+        out::note("nothing was done");
+        return Ok(Exit::Failed);
+    }
+    let path = format!("/api/v1/hosts/{id}");
+    let (method, path) = match end.word {
+        "revoke" => (Method::POST, format!("{path}/revoke")),
+        _ => (Method::DELETE, path),
+    };
+    let answer = session.client.call(method, &path, &Value::Null).await?;
+    out::done(session.format, &answer, &format!("{} is {}d", shown_line(&end.host), end.word));
+    Ok(Exit::Ok)
 }
 
 async fn list(session: &Session, selector: &str) -> Outcome {
@@ -92,10 +123,10 @@ async fn list(session: &Session, selector: &str) -> Outcome {
     let hosts = session.client.list(&format!("/api/v1/hosts{query}"), LIST_MAX).await?;
     let columns = [
         col("NAME", "name"),
-        col("STATUS", "status"),
+        state("STATUS", "status"),
         col("LEVEL", "level"),
         col("HEALTH", "health.score"),
-        col("RISK", "risk.level"),
+        state("RISK", "risk.level"),
         col("CAGE", "cage"),
         wide("OS", "os"),
         wide("PROBE", "probe.version"),
@@ -127,30 +158,41 @@ pub async fn find(session: &Session, host: &str) -> Result<HostId, Fault> {
 async fn show(session: &Session, host: &str) -> Outcome {
     let id = find(session, host).await?;
     let host: Value = session.client.get(&format!("/api/v1/hosts/{id}")).await?;
-    out::record(session.format, &host, || {
-        let names = [
-            ("name", "name"),
-            ("id", "id"),
-            ("hostname", "hostname"),
-            ("status", "status"),
-            ("last seen", "last_seen"),
-            ("level", "level"),
-            ("cage", "cage"),
-            ("os", "os"),
-            ("probe", "probe.version"),
-            ("labels", "labels"),
-            ("health", "health.score"),
-            ("risk", "risk.level"),
-        ];
-        let mut text = out::fields(&host, &names);
-        for reason in ["health.reasons", "risk.reasons"] {
-            for item in out::at(&host, reason).as_array().into_iter().flatten() {
-                text.push_str(&format!("  - {}\n", word(item, "text")));
-            }
-        }
-        text
-    });
+    out::record(session.format, &host, || text(&host));
     Ok(Exit::Ok)
+}
+
+/// A host for people.
+fn text(host: &Value) -> String {
+    let part = |path: &str| word(host, path);
+    let reasons = |path: &str| {
+        let texts: Vec<String> = out::list(host, path).iter().map(|reason| word(reason, "text")).collect();
+        texts.iter().map(|text| format!("  {text}\n")).collect::<String>()
+    };
+    let missing = part("cage_missing");
+    let cage = if missing.is_empty() { part("cage") } else { format!("{}, without {missing}", part("cage")) };
+    let mut text = out::pairs_text(&[
+        ("name", part("name")),
+        ("id", part("id")),
+        ("hostname", part("hostname")),
+        ("status", part("status")),
+        ("last seen", part("last_seen")),
+        ("level", part("level")),
+        ("own limit", part("probe.max_level")),
+        ("cage", cage),
+        ("os", part("os")),
+        ("probe", part("probe.version")),
+        ("enrolled", part("enrolled_at")),
+        ("cloned", part("cloned_at")),
+        ("labels", part("labels")),
+        ("key", part("key")),
+    ]);
+    for (title, value, path) in
+        [("health", "health.score", "health.reasons"), ("risk", "risk.level", "risk.reasons")]
+    {
+        text.push_str(&format!("{title:<9}  {}\n{}", out::tinted(&part(value)), reasons(path)));
+    }
+    text
 }
 
 async fn inventory(session: &Session, host: &str, part: Option<String>) -> Outcome {
@@ -183,10 +225,7 @@ async fn change(session: &Session, host: &str, body: Value) -> Outcome {
 }
 
 async fn watch(session: &Session) -> Outcome {
+    out::note("following what happens to hosts; Ctrl-C ends it");
     let mut stream = sse::Stream::new(&session.client, "/api/v1/events/stream?kind=host.*", None);
-    loop {
-        let event = stream.next().await?;
-        let Ok(event) = serde_json::from_str::<Value>(&event.data) else { continue };
-        super::audit::print_event(session.format, &event);
-    }
+    super::audit::print_events(session, &mut stream).await
 }

@@ -17,6 +17,10 @@ use std::path::PathBuf;
 
 /// What to do with the key.
 #[derive(Debug, Subcommand)]
+#[command(after_help = "Examples:
+  legatorctl keys new
+  legatorctl keys register
+  legatorctl keys show -o json")]
 pub enum Keys {
     /// Make one on this machine
     New(New),
@@ -61,7 +65,17 @@ fn record(key: &ApproverKey) -> Value {
     json!({"key": key.public(), "fingerprint": key.public().fingerprint()})
 }
 
-fn show(format: Format, key: &ApproverKey) {
+fn present() -> Result<ApproverKey, Fault> {
+    load()?.ok_or_else(|| Fault::usage("there is no key on this machine").hint("legatorctl keys new"))
+}
+
+/// Runs `keys show`.
+pub fn show(format: Format) -> Outcome {
+    tell(format, &present()?);
+    Ok(Exit::Ok)
+}
+
+fn tell(format: Format, key: &ApproverKey) {
     let record = record(key);
     out::record(format, &record, || {
         out::fields(&record, &[("public key", "key"), ("fingerprint", "fingerprint")])
@@ -79,20 +93,19 @@ pub fn new(new: &New, format: Format) -> Outcome {
     let key = ApproverKey::from_secret(&secret);
     std::fs::create_dir_all(folder()?)?;
     write_private(&path, format!("{}\n", hex::encode(secret)).as_bytes())?;
-    show(format, &key);
-    out::note("  legatorctl keys register");
+    tell(format, &key);
+    if format.is_for_people() {
+        out::note("  legatorctl keys register");
+    }
     Ok(Exit::Ok)
 }
 
-/// Runs the others.
-pub async fn run(session: &Session, command: Keys) -> Outcome {
-    let key =
-        load()?.ok_or_else(|| Fault::usage("there is no key on this machine").hint("legatorctl keys new"))?;
-    if matches!(command, Keys::Register) {
-        let me: Value = session.client.get("/api/v1/me").await?;
-        let path = format!("/api/v1/persons/{}/approver-keys", encode(&word(&me, "person")));
-        session.client.call(Method::POST, &path, &json!({"key": key.public()})).await?;
-    }
-    show(session.format, &key);
+/// Runs `keys register`.
+pub async fn register(session: &Session) -> Outcome {
+    let key = present()?;
+    let me: Value = session.client.get("/api/v1/me").await?;
+    let path = format!("/api/v1/persons/{}/approver-keys", encode(&word(&me, "person")));
+    session.client.call(Method::POST, &path, &json!({"key": key.public()})).await?;
+    tell(session.format, &key);
     Ok(Exit::Ok)
 }

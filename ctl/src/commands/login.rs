@@ -4,13 +4,19 @@
 
 use crate::context::{self, Context, Contexts, Wish};
 use crate::exit::{Exit, Fault, Outcome};
-use crate::out::{self, Format, col, word};
+use crate::out::{self, Format, col, wide, word};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::io::IsTerminal as _;
 
 /// Store a server and a key.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  legatorctl login --server https://legator.example.com prod
+  legatorctl login --server https://legator.example.com --fingerprint sha256:… --key-file key prod
+
+The API key is read from LEGATOR_KEY, --key-file or standard input, never from an argument, and stored in
+~/.config/legator/contexts.toml (0600) with the authority's fingerprint.")]
 pub struct Login {
     /// The name of the context
     #[arg(default_value = "default")]
@@ -22,6 +28,10 @@ pub struct Login {
 
 /// What to do with contexts.
 #[derive(Debug, Subcommand)]
+#[command(after_help = "Examples:
+  legatorctl contexts list
+  legatorctl contexts use prod
+  legatorctl --context staging hosts list")]
 pub enum ContextsCommand {
     /// List them
     List,
@@ -38,7 +48,7 @@ pub enum ContextsCommand {
 }
 
 /// Runs `login`. The key comes from LEGATOR_KEY, --key-file or standard input, never from an argument.
-pub async fn run(login: Login, wish: &Wish) -> Outcome {
+pub async fn run(login: Login, wish: &Wish, format: Format) -> Outcome {
     let mut context = context::resolve(wish)?;
     if wish.key.is_none() && context.key.is_none() {
         context.key = read_key()?;
@@ -57,18 +67,20 @@ pub async fn run(login: Login, wish: &Wish) -> Outcome {
     all.current = Some(login.name.clone());
     all.contexts.insert(login.name.clone(), context);
     all.save()?;
-    out::note(&format!(
-        "signed in as {} ({}), authority {found} pinned in context {}",
+    let text = format!(
+        "signed in as {} ({})\nauthority {found} pinned in context {}",
         word(&me, "name"),
         word(&me, "person"),
         login.name
-    ));
+    );
+    let record = json!({"context": login.name, "person": word(&me, "person"), "name": word(&me, "name"), "authority": found});
+    out::done(format, &record, &text);
     Ok(Exit::Ok)
 }
 
 fn read_key() -> Result<Option<String>, Fault> {
     if std::io::stdin().is_terminal() {
-        anstream::eprintln!("API key (empty for a server without authentication):");
+        out::ask("API key (empty for a server without authentication): ");
     }
     let mut line = String::new();
     std::io::stdin().read_line(&mut line)?;
@@ -86,7 +98,12 @@ pub fn contexts(command: ContextsCommand, format: Format) -> Outcome {
             out::records(
                 format,
                 &items,
-                &[col("NAME", "name"), col("SERVER", "server"), col("CURRENT", "current")],
+                &[
+                    col("NAME", "name"),
+                    col("SERVER", "server"),
+                    col("CURRENT", "current"),
+                    wide("AUTHORITY", "authority"),
+                ],
             );
         }
         ContextsCommand::Use { name } => {

@@ -14,6 +14,10 @@ use serde_json::{Value, json};
 
 /// What to do with persons and their API keys.
 #[derive(Debug, Subcommand)]
+#[command(after_help = "Examples:
+  legatorctl persons create alice --role operator --role approver=env=staging
+  legatorctl persons key PERSON --expires-in 90d
+  legatorctl persons list")]
 pub enum Persons {
     /// List them
     List,
@@ -86,10 +90,9 @@ pub async fn persons(session: &Session, command: Persons) -> Outcome {
             out::record(session.format, &key, || word(&key, "key"));
         }
         Persons::RevokeKey { key } => {
-            session
-                .client
-                .call(Method::DELETE, &format!("/api/v1/keys/{}", encode(&key)), &Value::Null)
-                .await?;
+            let path = format!("/api/v1/keys/{}", encode(&key));
+            let answer = session.client.call(Method::DELETE, &path, &Value::Null).await?;
+            out::done(session.format, &answer, &format!("{key} is withdrawn"));
         }
     }
     Ok(Exit::Ok)
@@ -103,6 +106,18 @@ pub async fn rights(session: &Session, command: Rights) -> Outcome {
             session.client.call(Method::POST, "/api/v1/rights/accept", &json!({"reason": reason})).await?
         }
     };
-    out::record(session.format, &answer, || out::pretty(&answer));
+    out::record(session.format, &answer, || {
+        let whole =
+            if out::at(&answer, "whole") == &json!(true) { "as sealed" } else { "CHANGED outside Legator" };
+        let mut text = out::pairs_text(&[
+            ("rights", whole.to_owned()),
+            ("version", word(&answer, "version")),
+            ("rows", word(&answer, "rows")),
+        ]);
+        for row in out::list(&answer, "broken") {
+            text.push_str(&format!("  {}\n", out::plain(row)));
+        }
+        text
+    });
     Ok(Exit::Ok)
 }

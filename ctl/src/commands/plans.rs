@@ -1,19 +1,24 @@
-//! `plans`, `verbs` and `why`.
+//! `plans` and `why`.
 //!
-//! Shows plans and their tasks as the server tells them.
+//! Shows plans and their tasks as the server tells them; what an approver sees is rendered elsewhere, from the plan's own bytes.
 
 use crate::cli::Session;
 use crate::client::encode;
+use crate::commands::verdict;
 use crate::exit::{Exit, Outcome};
 use crate::follow::{self, Patience};
-use crate::out::{self, col, wide, word};
+use crate::out::{self, col, state, wide, word};
 use clap::Subcommand;
-use legator_core::verbs;
 use reqwest::Method;
 use serde_json::{Value, json};
 
 /// What to do with plans.
 #[derive(Debug, Subcommand)]
+#[command(after_help = "Examples:
+  legatorctl plans list --state pending
+  legatorctl plans show PLAN
+  legatorctl plans watch PLAN
+  legatorctl plans undo PLAN --reason \"it made it worse\"")]
 pub enum Plans {
     /// List them, newest first
     List {
@@ -79,18 +84,20 @@ fn path(plan: &str, tail: &str) -> String {
     format!("/api/v1/plans/{}{tail}", encode(plan))
 }
 
-async fn list(session: &Session, state: Option<String>, limit: usize) -> Outcome {
+async fn list(session: &Session, wanted: Option<String>, limit: usize) -> Outcome {
     let page = limit.clamp(1, 500);
-    let state = state.map_or(String::new(), |state| format!("&state={}", encode(&state)));
-    let plans = session.client.list(&format!("/api/v1/plans?limit={page}{state}"), limit).await?;
+    let filter = wanted.map_or(String::new(), |state| format!("&state={}", encode(&state)));
+    let plans = session.client.list(&format!("/api/v1/plans?limit={page}{filter}"), limit).await?;
     let columns = [
         col("ID", "id"),
-        col("STATE", "state"),
-        col("VERB", "verb"),
+        state("STATE", "state"),
         col("LEVEL", "level"),
-        col("DOES", "text"),
-        wide("ASKED BY", "requester"),
+        col("HOSTS", "hosts_total"),
         col("MADE", "made_at"),
+        wide("ASKED BY", "requester"),
+        wide("VERB", "verb"),
+        wide("TASKS", "counts"),
+        col("DOES", "text"),
     ];
     out::records(session.format, &plans, &columns);
     Ok(Exit::Ok)
@@ -98,68 +105,55 @@ async fn list(session: &Session, state: Option<String>, limit: usize) -> Outcome
 
 /// A plan for people.
 pub fn text(plan: &Value) -> String {
-    let names = [
-        ("plan", "id"),
-        ("state", "state"),
-        ("does", "text"),
-        ("verb", "verb"),
-        ("arguments", "args"),
-        ("level", "level"),
-        ("digest", "digest"),
-        ("decision", "decision.effect"),
-        ("rule", "decision.rule"),
-        ("because", "decision.reason"),
-        ("approvals", "decision.approvals_needed"),
-        ("asked by", "requester"),
-        ("reason", "reason"),
-        ("decide by", "decide_by"),
-        ("expires", "expires_at"),
-    ];
-    let mut text = out::fields(plan, &names);
-    for approval in out::at(plan, "approvals").as_array().into_iter().flatten() {
-        let mark = word(approval, "mark");
-        text.push_str(&format!("  {} by {} {mark}\n", word(approval, "decision"), word(approval, "person")));
-    }
-    for task in follow::tasks(plan) {
-        text.push_str(&format!("  {}\n", follow::end_line(task)));
-    }
+    let part = |path: &str| word(plan, path);
+    let hosts: Vec<String> = out::list(plan, "hosts").iter().map(|host| word(host, "name")).collect();
+    let needed = out::at(plan, "decision.approvals_needed").as_u64().unwrap_or(0);
+    let votes = out::list(plan, "approvals");
+    let yes = votes.iter().filter(|vote| word(vote, "decision") == "approve").count();
+    let mut text = out::pairs_text(&[
+        ("plan", part("id")),
+        ("state", part("state")),
+        ("does", part("text")),
+        ("verb", part("verb")),
+        ("arguments", out::line(out::at(plan, "args"))),
+        ("level", part("level")),
+        ("hosts", format!("{}: {}", part("hosts_total"), hosts.join(", "))),
+        ("left out", part("left_out")),
+        ("asked by", follow::person(&part("requester"))),
+        ("reason", part("reason")),
+        ("decision", format!("{} (rule {})", part("decision.reason"), part("decision.rule"))),
+        ("approvals", if needed == 0 { String::new() } else { format!("{yes} of {needed}") }),
+        ("frozen", part("frozen_until")),
+        ("digest", part("digest")),
+        ("made", part("made_at")),
+        ("decide by", if part("state") == "pending" { part("decide_by") } else { String::new() }),
+        ("expires", if part("ended_at").is_empty() { part("expires_at") } else { String::new() }),
+        ("ended", part("ended_at")),
+    ]);
+    let section = |title: &str, lines: Vec<String>| match lines.is_empty() {
+        true => String::new(),
+        false => format!("{title}\n{}", lines.iter().map(|line| format!("  {line}\n")).collect::<String>()),
+    };
+    text.push_str(&section("votes", votes.iter().map(verdict::vote_line).collect()));
+    text.push_str(&section("tasks", follow::tasks(plan).iter().flat_map(task_lines).collect()));
     text
+}
+
+/// A task: how it ended, its id, and what the verb says of the state before and after.
+fn task_lines(task: &Value) -> Vec<String> {
+    let mut lines = vec![follow::end_line(task), format!("  {}", word(task, "id"))];
+    for (title, field) in [("before", "before"), ("after ", "after")] {
+        let state = word(task, field);
+        if !state.is_empty() {
+            lines.push(format!("  {title} {}", legator_core::text::brief(&state, 400)));
+        }
+    }
+    lines
 }
 
 /// Runs `why`.
 pub async fn why(session: &Session, plan: &str) -> Outcome {
     let why: Value = session.client.get(&path(plan, "/why")).await?;
-    out::record(session.format, &why, || {
-        let mut text = out::fields(
-            &why,
-            &[
-                ("effect", "effect"),
-                ("rule", "rule"),
-                ("because", "reason"),
-                ("approvals", "approvals_needed"),
-            ],
-        );
-        for change in out::at(&why, "changes").as_array().into_iter().flatten() {
-            let words = change.as_str().map_or_else(|| word(change, "text"), str::to_owned);
-            text.push_str(&format!(
-                "  it would be different if: {}\n",
-                legator_core::text::shown_line(&words)
-            ));
-        }
-        text
-    });
-    Ok(Exit::Ok)
-}
-
-/// Runs `verbs`: what this program knows is what it can render and check, so it lists its own.
-pub async fn verbs(session: &Session) -> Outcome {
-    let record = |spec: &verbs::Spec| {
-        let levels: Vec<&str> = spec.levels.iter().map(|level| level.word()).collect();
-        json!({"name": spec.name, "levels": levels, "summary": spec.summary, "effects": spec.effects_text, "undo": spec.undo})
-    };
-    let items: Vec<Value> = verbs::all().iter().map(record).collect();
-    let columns =
-        [col("VERB", "name"), col("LEVELS", "levels"), col("DOES", "summary"), wide("TOUCHES", "effects")];
-    out::records(session.format, &items, &columns);
+    out::record(session.format, &why, || verdict::of_plan(&why));
     Ok(Exit::Ok)
 }

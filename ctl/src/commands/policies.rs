@@ -7,13 +7,19 @@ use crate::client::{body, encode};
 use crate::exit::{Exit, Fault, Outcome};
 use crate::out::{self, col, word};
 use clap::Subcommand;
+use legator_core::level::Level;
 use legator_core::span::Span;
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What to do with policies.
 #[derive(Debug, Subcommand)]
+#[command(after_help = "Examples:
+  legatorctl policies show 0 > rules.cedar
+  legatorctl policies simulate service.restart 'env=prod' name=nginx --file rules.cedar
+  legatorctl policies create rules.cedar --note \"two persons for payments\"
+  legatorctl policies activate 1")]
 pub enum Policies {
     /// List versions
     List,
@@ -41,13 +47,25 @@ pub enum Policies {
         verb: String,
         /// Which hosts
         selector: String,
-        /// The verb's arguments, key=value
+        /// The verb's arguments, as in `legatorctl do`
+        #[arg(value_name = "KEY=VALUE")]
         args: Vec<String>,
+        /// observe, diagnose or remediate [default: the lowest that the verb has]
+        #[arg(long)]
+        level: Option<Level>,
+        /// A file of rules to try instead of those in force
+        #[arg(long)]
+        file: Option<PathBuf>,
     },
 }
 
 /// Windows in which nothing but reads runs.
 #[derive(Debug, Subcommand)]
+#[command(after_help = "Examples:
+  legatorctl freeze add --for 2h --reason \"Black Friday\"
+  legatorctl freeze add 'role=db' --for 30m --reason \"a migration runs\"
+  legatorctl freeze list
+  legatorctl freeze remove FREEZE")]
 pub enum Freeze {
     /// List them
     List,
@@ -90,25 +108,35 @@ pub async fn run(session: &Session, command: Policies) -> Outcome {
             });
         }
         Policies::Create { file, note } => {
-            let text = std::fs::read_to_string(&file)
-                .map_err(|error| Fault::usage(format!("{}: {error}", file.display())))?;
-            let body = body([("text", Some(json!(text))), ("note", note.map(Value::from))]);
+            let body = body([("text", Some(json!(read(&file)?))), ("note", note.map(Value::from))]);
             let policy = session.client.call(Method::POST, "/api/v1/policies", &body).await?;
-            out::record(session.format, &policy, || format!("version {}", word(&policy, "version")));
+            let version = word(&policy, "version");
+            out::record(session.format, &policy, || {
+                format!("version {version}, not in force\n  legatorctl policies activate {version}")
+            });
         }
         Policies::Activate { version } => {
-            session
-                .client
-                .call(Method::POST, &format!("/api/v1/policies/{version}/activate"), &Value::Null)
-                .await?;
+            let path = format!("/api/v1/policies/{version}/activate");
+            let policy = session.client.call(Method::POST, &path, &Value::Null).await?;
+            out::done(session.format, &policy, &format!("policy {version} is in force"));
         }
-        Policies::Simulate { verb, selector, args } => {
-            let body = json!({"verb": verb, "selector": selector, "args": super::tokens::pairs(&args)?});
-            let answer = session.client.call(Method::POST, "/api/v1/policies/simulate", &body).await?;
-            out::record(session.format, &answer, || out::pretty(&answer));
+        Policies::Simulate { verb, selector, args, level, file } => {
+            let args = super::exec::arguments(&verb, &args)?;
+            let body = body([
+                ("verb", Some(json!(verb))),
+                ("selector", Some(json!(selector))),
+                ("args", Some(args.into())),
+                ("level", level.map(|level| json!(level))),
+                ("policy", file.map(|file| read(&file)).transpose()?.map(Value::from)),
+            ]);
+            super::verdict::simulate(session, &body).await?;
         }
     }
     Ok(Exit::Ok)
+}
+
+fn read(file: &Path) -> Result<String, Fault> {
+    std::fs::read_to_string(file).map_err(|error| Fault::usage(format!("{}: {error}", file.display())))
 }
 
 /// Runs `freeze`.
@@ -119,6 +147,7 @@ pub async fn freeze(session: &Session, command: Freeze) -> Outcome {
             let columns = [
                 col("ID", "id"),
                 col("HOSTS", "selector"),
+                col("OPEN", "open"),
                 col("FROM", "from"),
                 col("UNTIL", "until"),
                 col("REASON", "reason"),
@@ -130,14 +159,15 @@ pub async fn freeze(session: &Session, command: Freeze) -> Outcome {
             let body = json!({"selector": selector, "until": until, "reason": reason});
             let freeze = session.client.call(Method::POST, "/api/v1/freezes", &body).await?;
             out::record(session.format, &freeze, || {
-                format!("frozen until {}: {}", word(&freeze, "until"), word(&freeze, "id"))
+                let (hosts, until, id) =
+                    (word(&freeze, "selector"), word(&freeze, "until"), word(&freeze, "id"));
+                format!("{hosts} is frozen until {until}\n  legatorctl freeze remove {id}")
             });
         }
         Freeze::Remove { id } => {
-            session
-                .client
-                .call(Method::DELETE, &format!("/api/v1/freezes/{}", encode(&id)), &Value::Null)
-                .await?;
+            let path = format!("/api/v1/freezes/{}", encode(&id));
+            let freeze = session.client.call(Method::DELETE, &path, &Value::Null).await?;
+            out::done(session.format, &freeze, &format!("{id} is closed"));
         }
     }
     Ok(Exit::Ok)

@@ -3,7 +3,7 @@
 //! The secret is shown once, when the token is made.
 
 use crate::cli::Session;
-use crate::client::encode;
+use crate::client::{body, encode};
 use crate::exit::{Exit, Fault, Outcome};
 use crate::out::{self, col, word};
 use clap::{Args, Subcommand};
@@ -14,6 +14,10 @@ use serde_json::{Map, Value, json};
 
 /// What to do with tokens.
 #[derive(Debug, Subcommand)]
+#[command(after_help = "Examples:
+  legatorctl tokens create
+  legatorctl tokens create --uses 20 --expires-in 1h --label env=prod --level diagnose
+  legatorctl tokens list")]
 pub enum Tokens {
     /// Make one
     Create(Create),
@@ -61,17 +65,16 @@ pub async fn run(session: &Session, command: Tokens) -> Outcome {
             Ok(Exit::Ok)
         }
         Tokens::Revoke { id } => {
-            session
-                .client
-                .call(Method::DELETE, &format!("/api/v1/tokens/{}", encode(&id)), &Value::Null)
-                .await?;
+            let path = format!("/api/v1/tokens/{}", encode(&id));
+            let token = session.client.call(Method::DELETE, &path, &Value::Null).await?;
+            out::done(session.format, &token, &format!("{id} is withdrawn"));
             Ok(Exit::Ok)
         }
     }
 }
 
-/// `key=value` words as an object.
-pub fn pairs(words: &[String]) -> Result<Map<String, Value>, Fault> {
+/// Labels from `key=value` words.
+fn labels(words: &[String]) -> Result<Map<String, Value>, Fault> {
     let pair = |word: &String| {
         let (key, value) =
             word.split_once('=').ok_or_else(|| Fault::usage(format!("{word:?} is not key=value")))?;
@@ -81,24 +84,18 @@ pub fn pairs(words: &[String]) -> Result<Map<String, Value>, Fault> {
 }
 
 async fn make(session: &Session, create: Create) -> Outcome {
-    let mut body = Map::new();
-    if let Some(uses) = create.uses {
-        body.insert("uses".into(), json!(uses));
+    let labels = if create.labels.is_empty() { None } else { Some(labels(&create.labels)?.into()) };
+    let body = body([
+        ("uses", create.uses.map(|uses| json!(uses))),
+        ("expires_in", create.expires_in.map(|span| json!(span))),
+        ("level", create.level.map(|level| json!(level))),
+        ("labels", labels),
+    ]);
+    let token = session.client.call(Method::POST, "/api/v1/tokens", &body).await?;
+    out::record(session.format, &token, || word(&token, "token"));
+    if session.format.is_for_people() {
+        let (server, text) = (session.client.base(), word(&token, "token"));
+        out::note(&format!("on the host:\n  legator-probe run --server {server} --token {text}"));
     }
-    if let Some(span) = create.expires_in {
-        body.insert("expires_in".into(), json!(span));
-    }
-    if let Some(level) = create.level {
-        body.insert("level".into(), json!(level));
-    }
-    if !create.labels.is_empty() {
-        body.insert("labels".into(), pairs(&create.labels)?.into());
-    }
-    let token = session.client.call(Method::POST, "/api/v1/tokens", &body.into()).await?;
-    out::record(session.format, &token, || {
-        let command =
-            format!("legator-probe run --server {} --token {}", session.client.base(), word(&token, "token"));
-        format!("{}\n\non the host:\n  {command}\n", word(&token, "token"))
-    });
     Ok(Exit::Ok)
 }
