@@ -48,6 +48,10 @@ impl<S: Sync, T: DeserializeOwned + Default> FromRequest<S> for MaybeJson<T> {
             return Ok(Self(T::default()));
         }
         must_be_json(&parts.headers)?;
+        // As the document says: nothing, or null, is the same as leaving it out.
+        if bytes.trim_ascii() == b"null" {
+            return Ok(Self(T::default()));
+        }
         Ok(Self(strict::read(&bytes)?))
     }
 }

@@ -7,6 +7,7 @@ pub mod auth;
 mod doc;
 mod follow;
 mod guard;
+mod hints;
 mod idempotency;
 mod input;
 mod page;

@@ -3,6 +3,7 @@
 //! Owns the one table from kinds to statuses and the middleware that gives every error, also the framework's own, the same form.
 //! Invariant: no response of 400 or above leaves without a problem body, and none carries internal text.
 
+use crate::hints;
 use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
@@ -37,9 +38,7 @@ pub struct ProblemBody {
     /// A stable word for programs.
     code: String,
     /// What to do about it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    hint: Option<String>,
+    hint: String,
     /// The rule that refused, where a policy did.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -98,7 +97,7 @@ impl Problem {
             detail,
             instance: format!("urn:legator:request:{trace}"),
             code: code.to_owned(),
-            hint,
+            hint: hint.unwrap_or_else(|| hints::hint(code, self.status).to_owned()),
             rule,
         }
     }

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! selector = "*" | clause { "," clause }          every clause has to hold
-//! clause   = word                                  name=word; only on its own
+//! clause   = word                                  name=word, or id=word for a host's id; only on its own
 //!          | "has(" label ")"                      the label is there, whatever its value
 //!          | key "=" value | key "!=" value
 //!          | key "in (" value { "," value } ")" | key "notin (" … ")"

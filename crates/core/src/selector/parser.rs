@@ -78,7 +78,7 @@ fn clause(cursor: &mut Cursor<'_>) -> Result<(Clause, bool), BadSelector> {
         Some('=') => Wanted::Among,
         Some('!') => Wanted::NotAmong,
         Some(c) if is_bare(c) => return listed(cursor, key(&word)).map(|clause| (clause, false)),
-        _ => return Ok((compare(Key::Name, Wanted::Among, vec![word]), true)),
+        _ => return Ok((bare(word), true)),
     };
     cursor.eat('!');
     if !cursor.eat('=') {
@@ -92,6 +92,12 @@ fn clause(cursor: &mut Cursor<'_>) -> Result<(Clause, bool), BadSelector> {
         return Err(cursor.wrong("a label has a name"));
     }
     Ok((compare(key, wanted, vec![value]), false))
+}
+
+/// A word on its own: a host's id where it has the form of one, else its name.
+fn bare(word: String) -> Clause {
+    let key = if word.parse::<HostId>().is_ok() { Key::Id } else { Key::Name };
+    compare(key, Wanted::Among, vec![word])
 }
 
 fn compare(key: Key, wanted: Wanted, values: Vec<String>) -> Clause {

@@ -55,6 +55,8 @@ fn a_selector_selects_what_it_says() {
         ("has(gone)", false),
         ("has(env),env=prod", true),
         (&id, true),
+        (&host.id, true),
+        ("host_00000000000000000000000000000008", false),
         ("id=host_00000000000000000000000000000008", false),
         ("status=online", true),
         ("status in (stale,offline)", false),
