@@ -4,6 +4,7 @@
 //! Invariant: without a pin nothing is proven, and without a remembered checkpoint the end is not.
 
 mod evidence;
+pub mod manifest;
 
 use crate::commands::audit::Verify;
 use crate::context::{Contexts, Wish};
@@ -42,6 +43,8 @@ pub fn run(verify: &Verify, wish: &Wish, format: Format) -> Outcome {
     };
     let checked = log(&verify.dir.join(LOG), pin, since)?;
     let tasks = evidence::verify(&verify.dir.join(PLANS), &checked, verify.task.as_deref())?;
+    manifest::check(&verify.dir)
+        .map_err(|fault| Fault::failed(format!("{}{}", fault.text, so_far(&checked.report))))?;
     if own && checked.note.is_some() {
         let name = wish.context.clone().or(contexts.current.clone()).unwrap_or_default();
         if let Some(context) = contexts.contexts.get_mut(&name) {
@@ -67,30 +70,35 @@ pub struct Checked {
     pub note: Option<String>,
     /// The pinned authority's key, where the log names it.
     pub authority: Option<legator_wire::keys::PublicKey>,
-    /// Digests of receipts that events of the log name, by task.
-    pub receipts: std::collections::BTreeMap<String, Vec<String>>,
+    /// What events of the log name, which the plans of the export have to show.
+    pub named: evidence::Named,
 }
 
 fn log(path: &Path, pin: Digest, since: Option<String>) -> Result<Checked, Fault> {
-    let file = File::open(path).map_err(|error| Fault::usage(format!("{}: {error}", path.display())))?;
+    let file = File::open(path).map_err(|error| Fault::failed(format!("{}: {error}", path.display())))?;
     let mut verifier = ExportVerifier::new(pin, since);
-    let (mut note, mut authority, mut receipts) = (None, None, std::collections::BTreeMap::new());
+    let (mut note, mut authority, mut named) = (None, None, evidence::Named::default());
     for text in BufReader::new(file).lines() {
         let text = text.map_err(|error| Fault::failed(format!("{}: {error}", path.display())))?;
         verifier.line(&text).map_err(broken)?;
         match serde_json::from_str::<Line>(&text) {
             Ok(Line::Checkpoint { note: text }) => note = Some(text),
             Ok(Line::Key { authority: key, .. }) => authority = key.parse().ok(),
-            Ok(Line::Record(record)) => evidence::remember(&record.event, &mut receipts),
+            Ok(Line::Record(record)) => named.remember(&record.event),
             Ok(Line::Log { .. }) | Err(_) => {}
         }
     }
     let report = verifier.finish().map_err(broken)?;
-    Ok(Checked { report, note, authority, receipts })
+    Ok(Checked { report, note, authority, named })
 }
 
 fn broken(broken: Broken) -> Fault {
     Fault::failed(format!("the log does not hold: {broken}"))
+}
+
+fn so_far(report: &Report) -> String {
+    let end = if report.end == End::Proven { "proven" } else { "unproven" };
+    format!("; what it holds is complete up to {} of {} records, end {end}", report.signed, report.records)
 }
 
 fn show(format: Format, report: &Report, tasks: &evidence::Tasks) {
@@ -109,6 +117,12 @@ fn show(format: Format, report: &Report, tasks: &evidence::Tasks) {
             "{} plans, {} grants, {} receipts verified\n",
             tasks.plans, tasks.grants, tasks.receipts
         ));
+        if tasks.newer > 0 {
+            text.push_str(&format!(
+                "{} receipts are newer than the log and prove nothing yet\n",
+                tasks.newer
+            ));
+        }
         for number in &report.backdated {
             text.push_str(&format!("record {number} is dated before a checkpoint that it follows\n"));
         }

@@ -8,6 +8,7 @@ use crate::exit::{Exit, Fault, Outcome};
 use crate::follow::person;
 use crate::out::{self, Format, col, wide, word};
 use crate::sse;
+use crate::verify::manifest;
 use clap::{Args, Subcommand};
 use legator_core::text::{brief, shown_line};
 use serde_json::{Value, json};
@@ -230,6 +231,7 @@ async fn export(session: &Session, dir: &Path) -> Outcome {
         }
     }
     save(&dir.join(crate::verify::PLANS), &plans)?;
+    save(&dir.join(manifest::MANIFEST), manifest::of(&log, &plans).as_bytes())?;
     out::note(&format!("  legatorctl audit verify {}", dir.display()));
     Ok(Exit::Ok)
 }

@@ -14,7 +14,7 @@ use legator_wire::grant::Grant;
 use legator_wire::keys::PublicKey;
 use legator_wire::receipt::Receipt;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -28,40 +28,74 @@ pub struct Tasks {
     pub grants: u64,
     /// Receipts.
     pub receipts: u64,
+    /// Receipts of tasks whose end the log does not reach.
+    pub newer: u64,
     /// The account of the task that was asked for.
     pub text: String,
+    seen: BTreeMap<String, String>,
+    told: BTreeSet<String>,
 }
 
-/// Takes in the digest of a receipt that an event names.
-pub fn remember(event: &str, into: &mut BTreeMap<String, Vec<String>>) {
-    let Ok(event) = serde_json::from_str::<Value>(event) else { return };
-    let word = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
-    let data = event.get("data");
-    let named =
-        data.and_then(|data| data.get("tasks")).and_then(Value::as_array).cloned().unwrap_or_default();
-    let one = (word(event.get("task")), word(data.and_then(|data| data.get("receipt"))));
-    let pairs = named.iter().map(|entry| (word(entry.get("task")), word(entry.get("receipt")))).chain([one]);
-    for (task, receipt) in pairs {
-        if let (Some(task), Some(receipt)) = (task, receipt) {
-            into.entry(task).or_default().push(receipt);
+/// What events of the log name.
+#[derive(Debug, Default)]
+pub struct Named {
+    /// Digests of receipts, by task.
+    pub receipts: BTreeMap<String, Vec<String>>,
+    /// Digests of plans, by plan.
+    pub plans: BTreeMap<String, String>,
+}
+
+impl Named {
+    /// Takes in what an event names.
+    pub fn remember(&mut self, event: &str) {
+        let Ok(event) = serde_json::from_str::<Value>(event) else { return };
+        let word = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
+        let data = event.get("data");
+        let of = |name: &str| word(data.and_then(|data| data.get(name)));
+        let kind = word(event.get("kind")).unwrap_or_default();
+        let settles = matches!(kind.as_str(), "plan.made" | "plan.prepared" | "plan.sealed");
+        if let (true, Some(plan), Some(digest)) = (settles, word(event.get("plan")), of("digest")) {
+            self.plans.insert(plan, digest);
+        }
+        let tasks = data.and_then(|data| data.get("tasks")).and_then(Value::as_array).cloned();
+        let one = (word(event.get("task")), of("receipt"));
+        let tasks = tasks.unwrap_or_default();
+        let pairs = tasks.iter().map(|entry| (word(entry.get("task")), word(entry.get("receipt"))));
+        for (task, receipt) in pairs.chain([one]) {
+            if let (Some(task), Some(receipt)) = (task, receipt) {
+                self.receipts.entry(task).or_default().push(receipt);
+            }
+        }
+    }
+
+    /// Every plan of the log is in the export, once, and every task whose receipt the log names has it there.
+    fn is_all_there(&self, found: &Tasks) -> Result<(), Fault> {
+        let missing = |what: String| Err(Fault::failed(format!("the export is not whole: {what}")));
+        for (plan, digest) in &self.plans {
+            match found.seen.get(plan) {
+                Some(seen) if seen == digest => {}
+                Some(_) => return missing(format!("{plan} is not the plan that the log names")),
+                None => return missing(format!("{plan} is missing")),
+            }
+        }
+        match self.receipts.keys().find(|task| !found.told.contains(*task)) {
+            Some(task) => missing(format!("the receipt of {task} is missing")),
+            None => Ok(()),
         }
     }
 }
 
-/// Verifies the plans of an export. A folder without the file has none.
+/// Verifies the plans of an export.
 pub fn verify(path: &Path, log: &Checked, task: Option<&str>) -> Result<Tasks, Fault> {
     let mut found = Tasks::default();
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return absent(found, task),
-        Err(error) => return Err(Fault::failed(format!("{}: {error}", path.display()))),
-    };
+    let file = File::open(path).map_err(|error| Fault::failed(format!("{}: {error}", path.display())))?;
     for (number, line) in BufReader::new(file).lines().enumerate() {
         let line = line.map_err(|error| Fault::failed(format!("{}: {error}", path.display())))?;
         let bad = |what: String| Fault::failed(format!("{} line {}: {what}", path.display(), number + 1));
         let plan: Value = serde_json::from_str(&line).map_err(|error| bad(error.to_string()))?;
         one(&plan, log, task, &mut found).map_err(bad)?;
     }
+    log.named.is_all_there(&found)?;
     absent(found, task)
 }
 
@@ -84,6 +118,10 @@ fn envelopes(plan: &Value, name: &str) -> Result<Vec<Envelope>, String> {
 fn one(line: &Value, log: &Checked, wanted: Option<&str>, found: &mut Tasks) -> Result<(), String> {
     let plan = Shown::parse(line).map_err(|fault| fault.text)?;
     found.plans += 1;
+    let (id, digest) = (plan.plan.body().plan.to_string(), plan.plan.digest().to_string());
+    if found.seen.insert(id.clone(), digest).is_some() {
+        return Err(format!("{id} is there twice"));
+    }
     let authority = log.authority.ok_or("the log names no authority")?;
     let mut grants: BTreeMap<Digest, Grant> = BTreeMap::new();
     for envelope in envelopes(line, "grants")? {
@@ -95,8 +133,13 @@ fn one(line: &Value, log: &Checked, wanted: Option<&str>, found: &mut Tasks) -> 
         found.grants += 1;
     }
     for envelope in envelopes(line, "receipts")? {
-        let (leaf, receipt) = receipt(&envelope, &plan, &grants, log)?;
-        found.receipts += 1;
+        let (leaf, receipt) = receipt(&envelope, &plan, &grants)?;
+        match log.named.receipts.get(&leaf.task.to_string()) {
+            Some(known) if known.contains(&envelope.digest().to_string()) => found.receipts += 1,
+            Some(_) => return Err(format!("no event of the log names this receipt of {}", leaf.task)),
+            None => found.newer += 1,
+        }
+        found.told.insert(leaf.task.to_string());
         if wanted == Some(leaf.task.to_string().as_str()) {
             let grant = grants.get(&receipt.grant);
             found.text = account(&plan, leaf, grant, &receipt);
@@ -109,7 +152,6 @@ fn receipt<'a>(
     envelope: &Envelope,
     plan: &'a Shown,
     grants: &BTreeMap<Digest, Grant>,
-    log: &Checked,
 ) -> Result<(&'a Leaf, Receipt), String> {
     let claimed: Receipt = envelope.claimed().ok_or("a receipt does not parse")?;
     let task = claimed.task.to_string();
@@ -126,10 +168,6 @@ fn receipt<'a>(
     let refused = receipt.outcome == legator_core::task::Outcome::Refused;
     if !refused && (receipt.plan != plan.plan.digest() || !grants.contains_key(&receipt.grant)) {
         return Err(format!("the receipt of {task} is for another plan or grant"));
-    }
-    let digest = envelope.digest().to_string();
-    if !log.receipts.get(&task).is_some_and(|known| known.contains(&digest)) {
-        return Err(format!("no event of the log names the receipt of {task}"));
     }
     Ok((leaf, receipt))
 }
