@@ -15,6 +15,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Legator's agent: it verifies, runs and reports on this host.
 #[derive(Parser)]
@@ -138,13 +141,7 @@ fn default_state() -> PathBuf {
 
 fn main() -> ExitCode {
     legator_probe::cage::helper::main_if_asked();
-    let filter = std::env::var("LEGATOR_LOG").unwrap_or_else(|_| "info".to_owned());
-    let filter = tracing_subscriber::EnvFilter::try_new(filter).unwrap_or_default();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        .init();
+    log_to_stderr();
     match act(Cli::parse().command) {
         Ok(text) => {
             let _ = std::io::stdout().write_all(text.as_bytes());
@@ -154,6 +151,16 @@ fn main() -> ExitCode {
             let _ = writeln!(std::io::stderr(), "legator-probe: {error}");
             ExitCode::FAILURE
         }
+/// Logs what `LEGATOR_LOG` asks for, `info` where it says nothing or cannot be read.
+fn log_to_stderr() {
+    let asked = std::env::var("LEGATOR_LOG").ok().and_then(|text| text.parse().ok());
+    let targets: Targets = asked.unwrap_or_else(|| Targets::new().with_default(tracing::Level::INFO));
+    let lines = tracing_subscriber::fmt::layer()
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
+    tracing_subscriber::registry().with(targets).with(lines).init();
+}
+
     }
 }
 
