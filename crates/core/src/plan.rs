@@ -229,7 +229,7 @@ pub enum PlanMove {
     Reject,
     /// Nobody decided in time, or it did not start in time.
     Expire,
-    /// It was taken back.
+    /// It was taken back; of one that runs: the last host has ended after that.
     Cancel,
     /// A policy says no, now.
     Refuse,
@@ -292,7 +292,7 @@ impl PlanState {
             (Self::Approved, M::Unapprove) => Self::Pending,
             (Self::Pending | Self::Approved, M::Reject) => Self::Rejected,
             (Self::Preparing | Self::Pending | Self::Approved, M::Expire) => Self::Expired,
-            (Self::Preparing | Self::Pending | Self::Approved, M::Cancel) => Self::Cancelled,
+            (Self::Preparing | Self::Pending | Self::Approved | Self::Running, M::Cancel) => Self::Cancelled,
             (Self::Preparing | Self::Pending | Self::Approved, M::Refuse) => Self::Refused,
             (Self::Approved, M::Start) => Self::Running,
             (Self::Running | Self::Approved, M::Finish) => Self::Finished,

@@ -25,7 +25,7 @@ pub enum TaskState {
     Expired,
     /// The host was not connected, removed or revoked.
     Unreachable,
-    /// It was taken back before it was handed over, or stopped by the rollout.
+    /// It was taken back: before it was handed over, by the rollout, or by its probe, which says so in a signed receipt.
     Cancelled,
     /// It was handed over and nothing verified came back in time.
     Unknown,
@@ -66,6 +66,8 @@ pub enum Outcome {
     Refused,
     /// Begun; the probe does not know how it ended.
     Unknown,
+    /// Taken back: not begun, or killed while it ran.
+    Cancelled,
 }
 
 /// A move that a state does not allow.
@@ -86,6 +88,7 @@ impl Outcome {
             Self::Failed => TaskState::Failed,
             Self::Refused => TaskState::Refused,
             Self::Unknown => TaskState::Unknown,
+            Self::Cancelled => TaskState::Cancelled,
         }
     }
 }
@@ -175,7 +178,8 @@ mod tests {
             Just(Outcome::Succeeded),
             Just(Outcome::Failed),
             Just(Outcome::Refused),
-            Just(Outcome::Unknown)
+            Just(Outcome::Unknown),
+            Just(Outcome::Cancelled)
         ];
         prop_oneof![
             Just(TaskMove::Send),

@@ -6,6 +6,7 @@
 mod arguments;
 mod bounds;
 mod difference;
+mod secret;
 mod specs;
 mod words;
 
@@ -22,6 +23,7 @@ use crate::span::Span;
 pub use arguments::*;
 pub use bounds::{ABSENT, CONTENT_BYTES_MAX, SCRIPT_BYTES_MAX, TIMEOUT_MAX, TIMEOUT_MIN};
 pub use difference::difference;
+pub use secret::{ENV_PREFIX, Revealed, Secret, Secrets, UNSEEN, hide, secrets};
 pub use specs::all;
 
 /// What a verb says about itself.

@@ -2,6 +2,8 @@
 //!
 //! Owns the shapes only. Invariant: what a change is aimed at is named in full; nothing here is a pattern.
 
+use std::collections::BTreeMap;
+
 use base64::Engine as _;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,6 +12,7 @@ use super::Bounded;
 use crate::ids::TaskId;
 use crate::span::Span;
 use crate::verbs::bounds::{self, Checked};
+use crate::verbs::secret::{self, Secret};
 
 /// What a confined change may touch.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -39,6 +42,9 @@ pub struct ShellRun {
     /// At level remediate: what it may touch. Unconfined when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effects: Option<Opened>,
+    /// Values that nobody is shown: the program finds `NAME` in the variable `SECRET_NAME`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, Secret>,
 }
 
 /// Arguments of `shell.script`.
@@ -56,6 +62,9 @@ pub struct ShellScript {
     /// What it may touch. Unconfined when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effects: Option<Opened>,
+    /// Values that nobody is shown: the program finds `NAME` in the variable `SECRET_NAME`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, Secret>,
 }
 
 /// How the content of a file is written in JSON.
@@ -232,6 +241,7 @@ impl Bounded for ShellRun {
     fn check(&self) -> Checked {
         bounds::argv(&self.argv)?;
         self.cwd.iter().try_for_each(|cwd| bounds::path("cwd", cwd))?;
+        secret::check(&self.secrets)?;
         bounds::timeout(self.timeout)?;
         self.effects.iter().try_for_each(|opened| bounds::write_paths(&opened.write))
     }
@@ -247,6 +257,7 @@ impl Bounded for ShellScript {
             return Err(bounds::bad("script holds a NUL character"));
         }
         bounds::path("interpreter", &self.interpreter)?;
+        secret::check(&self.secrets)?;
         bounds::timeout(self.timeout)?;
         self.effects.iter().try_for_each(|opened| bounds::write_paths(&opened.write))
     }
