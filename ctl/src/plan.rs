@@ -88,9 +88,10 @@ impl Shown {
         }
     }
 
-    /// Whether the plan was made over states that hosts showed.
+    /// Whether its difference has to be proven: its verb shows one, or the server tells one.
     pub fn shows_difference(&self) -> bool {
-        self.leaves.iter().any(|leaf| leaf.shown.is_some())
+        let verb = verbs::find(&self.plan.body().verb);
+        self.difference != Difference::None || verb.is_some_and(|verb| verb.pre_image)
     }
 
     /// Computes the difference from the receipts of the plan that read the hosts' present state.

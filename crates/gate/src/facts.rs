@@ -95,18 +95,41 @@ fn lay(decision: Decision, level: Level, over: Over) -> Decision {
             ..decision
         };
     }
-    if over.auth == Auth::Off {
-        return Decision { approvals_needed: decision.approvals_needed.min(1), ..decision };
+    if over.auth == Auth::Off && decision.effect == Effect::NeedsApproval {
+        let reason =
+            format!("{}; without authentication your own explicit approval is enough", decision.reason);
+        return Decision { approvals_needed: 1, reason, ..decision };
     }
     decision
 }
 
-/// The stricter of two decisions about one plan: the one that was told when it was asked, and the one now.
-pub(crate) fn stricter(asked: &Decision, now: Decision) -> Decision {
-    let rank = |decision: &Decision| match decision.effect {
+/// The account of a policy's answer with the same laid over all of it. A change that changes nothing any more is left out.
+pub(crate) fn laid(why: legator_policy::Why, level: Level, over: Over) -> legator_policy::Why {
+    let decision = lay(why.decision, level, over);
+    let mut hosts = why.hosts;
+    for kind in &mut hosts {
+        kind.decision = lay(kind.decision.clone(), level, over);
+    }
+    let mut changes = why.changes;
+    for change in &mut changes {
+        // A change to a lower level is laid over by that level; only the assistant's cap knows levels, and it spares observe.
+        let level =
+            if change.if_ == format!("it ran at {}", Level::Observe) { Level::Observe } else { level };
+        change.then = lay(change.then.clone(), level, over);
+    }
+    changes.retain(|change| rank(&change.then) < rank(&decision));
+    legator_policy::Why { decision, hosts, changes }
+}
+
+fn rank(decision: &Decision) -> u16 {
+    match decision.effect {
         Effect::Allow => 0,
         Effect::NeedsApproval => u16::from(decision.approvals_needed),
         Effect::Refuse => u16::MAX,
-    };
+    }
+}
+
+/// The stricter of two decisions about one plan: the one that was told when it was asked, and the one now.
+pub(crate) fn stricter(asked: &Decision, now: Decision) -> Decision {
     if rank(&now) > rank(asked) { now } else { asked.clone() }
 }

@@ -3,23 +3,27 @@
 //! Owns the check at the door: a text that is not valid against the schema is no policy. Invariant: what is in force was valid when
 //! it was activated, and is never changed.
 
+use legator_core::decision::{Decision, Effect};
 use legator_core::error::Failure;
 use legator_core::event::{About as Subject, NewEvent};
 use legator_core::ids::{PersonId, TenantId};
+use legator_core::level::Level;
 use legator_core::rights::Permission;
 use legator_core::time::Timestamp;
 use legator_core::verbs;
 use legator_policy::{BadPolicy, Facts, Named, Policy};
 use legator_store::Audited;
+use legator_store::hosts::HostRow;
 use legator_store::policies::{self as rows, InForce, PolicyRow};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::Gate;
 use crate::ask::{Ask, reason};
 use crate::caller::Caller;
 use crate::error::GateError;
+use crate::facts::{self, Over};
 use crate::hosts::{self, Fleet};
+use crate::{Gate, secrets};
 
 /// Versions kept of a tenant, at most.
 const VERSIONS_MAX: usize = 1000;
@@ -149,16 +153,18 @@ pub async fn simulate(
     caller: &Caller,
     text: Option<&str>,
     ask: &Ask,
-) -> Result<legator_policy::Why, Failure> {
+) -> Result<Simulated, Failure> {
     caller.need(Permission::ReadPolicy)?;
     let policy = match text {
         Some(text) => std::sync::Arc::new(Policy::parse(0, text).map_err(|bad| not_valid(&bad))?),
         None => gate.policy(caller.tenant, rows::current(&gate.store, caller.tenant).await?),
     };
-    let call = verbs::parse(&ask.verb, &ask.args, ask.level)?;
+    let mut args = ask.args.clone();
+    drop(secrets::take(caller, &ask.verb, &mut args)?);
+    let call = verbs::parse(&ask.verb, &args, ask.level)?;
     let fleet = Fleet::of(gate, caller.tenant).await?;
     let hosts = hosts::select(&fleet, &ask.selector)?;
-    let facts = Facts {
+    let asked = Facts {
         person: caller.person.to_string(),
         roles: caller.roles.iter().map(|role| role.role.word().to_owned()).collect(),
         via: caller.via.to_owned(),
@@ -170,6 +176,44 @@ pub async fn simulate(
         hosts: u32::try_from(hosts.len()).unwrap_or(u32::MAX),
         fleet: fleet.size(),
     };
-    let hosts: Vec<_> = hosts.iter().map(|row| &row.facts).collect();
-    Ok(policy.why(&facts, &hosts))
+    let over = Over { auth: gate.auth, cap: caller.cap };
+    let known: Vec<_> = hosts.iter().map(|row| &row.facts).collect();
+    let why = facts::laid(policy.why(&asked, &known), call.level, over);
+    let frozen_until = match call.level {
+        Level::Observe => None,
+        _ => {
+            let windows = legator_store::freezes::list(&gate.store, caller.tenant).await?;
+            let windows = crate::freezes::parsed(windows, gate.store.clock().now());
+            crate::freezes::frozen(&windows, hosts.iter().copied()).into_values().max()
+        }
+    };
+    Ok(Simulated { why: below_ceiling(why, &hosts, call.level), frozen_until })
+}
+
+/// What would be decided.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Simulated {
+    /// The answer, how it comes about, and what would change it.
+    #[serde(flatten)]
+    pub why: legator_policy::Why,
+    /// An open freeze holds it until then.
+    pub frozen_until: Option<Timestamp>,
+}
+
+/// Hosts whose level is below the plan's refuse it, whatever the policy says.
+fn below_ceiling(why: legator_policy::Why, hosts: &[&HostRow], level: Level) -> legator_policy::Why {
+    let Err(failure) = hosts::within_ceiling(hosts, level) else { return why };
+    let decision = Decision {
+        policy_version: why.decision.policy_version,
+        ..Decision::refuse("host-level", failure.detail.clone())
+    };
+    let low: Vec<&str> =
+        hosts.iter().filter(|row| row.facts.level < level).map(|row| row.facts.name.as_str()).collect();
+    let raised = legator_policy::Change {
+        if_: format!("the level of {} were {level}", hosts::names(&low)),
+        then: why.decision.clone(),
+    };
+    let lower = why.changes.iter().filter(|change| change.if_.starts_with("it ran at ")).cloned();
+    let changes = std::iter::once(raised).chain(lower).filter(|change| change.then.effect != Effect::Refuse);
+    legator_policy::Why { decision, changes: changes.collect(), hosts: why.hosts }
 }

@@ -57,7 +57,8 @@ pub async fn why(gate: &Gate, caller: &Caller, plan: PlanId) -> Result<Why, Fail
     };
     let asked = facts::facts(&body, &about, &roles);
     let cap = if about.proposed { Cap::ReadOrPropose } else { Cap::All };
-    let now = facts::decide(&policy, &asked, &hosts, Over { auth: gate.auth, cap });
+    let over = Over { auth: gate.auth, cap };
+    let now = facts::decide(&policy, &asked, &hosts, over);
     let votes = approvals::list(&gate.store, row.tenant, plan).await?;
     let view = plan_view(gate, row.tenant, plan).await?;
     Ok(Why {
@@ -65,7 +66,7 @@ pub async fn why(gate: &Gate, caller: &Caller, plan: PlanId) -> Result<Why, Fail
         state: row.state,
         asked: (&row.decision).into(),
         now: facts::stricter(&row.decision, now),
-        policy: policy.why(&asked, &hosts),
+        policy: facts::laid(policy.why(&asked, &hosts), asked.level, over),
         approvals: votes.iter().map(ApprovalView::from).collect(),
         frozen_until: view.and_then(|view| view.frozen_until),
     })

@@ -2,7 +2,7 @@
 //!
 //! Owns the variations that are tried. Invariant: every change that is told was really asked of the same policy.
 
-use legator_core::decision::{Decision, Effect};
+use legator_core::decision::Decision;
 use legator_core::level::{Effects, Level};
 use legator_core::rights::HostFacts;
 use legator_core::verbs;
@@ -29,10 +29,14 @@ pub struct HostVerdict {
     pub rules: Vec<String>,
 }
 
+/// Roles that are tried, with their article.
+const ROLES: [(&str, &str); 2] = [("operator", "an"), ("admin", "an")];
+
 /// Something that would change the answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Change {
     /// What, in a sentence.
+    #[serde(rename = "if")]
     pub if_: String,
     /// The decision then.
     pub then: Decision,
@@ -80,12 +84,20 @@ fn changes(policy: &Policy, asked: (&Facts, &[&HostFacts]), now: &Decision) -> V
         let confined = Facts { effects: Effects::none(), ..facts.clone() };
         push("it were confined by effects {write, net}".into(), &confined, hosts);
     }
-    if !facts.roles.iter().any(|role| role == "operator") {
-        let mut roles = facts.roles.clone();
-        roles.push("operator".into());
-        push("the requester were an operator".into(), &Facts { roles, ..facts.clone() }, hosts);
+    if let Some(tamer) = tamer(facts) {
+        push(format!("it were {}, a command instead of a script", tamer.verb), &tamer, hosts);
     }
-    let rest: Vec<&HostFacts> = without_refused(policy, asked);
+    for (role, article) in ROLES {
+        if !facts.roles.iter().any(|has| has == role) {
+            let mut roles = facts.roles.clone();
+            roles.push(role.into());
+            push(format!("the requester were {article} {role}"), &Facts { roles, ..facts.clone() }, hosts);
+        }
+    }
+    let caged: Vec<HostFacts> =
+        hosts.iter().map(|host| HostFacts { cage: "full".into(), ..(*host).clone() }).collect();
+    push("every host's kernel could cage it whole".into(), facts, &caged.iter().collect::<Vec<_>>());
+    let rest: Vec<&HostFacts> = without_strictest(policy, asked);
     if !rest.is_empty() && rest.len() < hosts.len() {
         let left_out: Vec<&HostFacts> =
             hosts.iter().filter(|h| !rest.iter().any(|r| r.id == h.id)).copied().collect();
@@ -117,10 +129,19 @@ fn lower_levels(facts: &Facts) -> Vec<Level> {
     levels.iter().copied().filter(|level| *level < facts.level).collect()
 }
 
-fn without_refused<'a>(policy: &Policy, asked: (&Facts, &[&'a HostFacts])) -> Vec<&'a HostFacts> {
-    let kinds = kinds(policy, asked.1).into_iter();
-    let passed = kinds.filter(|(first, _)| one(policy, asked.0, first).0.effect != Effect::Refuse);
-    passed.flat_map(|(_, all)| all).collect()
+/// The same task by a verb that says more about itself.
+fn tamer(facts: &Facts) -> Option<Facts> {
+    (facts.verb == "shell.script").then(|| Facts { verb: "shell.run".into(), ..facts.clone() })
+}
+
+/// The hosts without those that the policy is strictest about.
+fn without_strictest<'a>(policy: &Policy, asked: (&Facts, &[&'a HostFacts])) -> Vec<&'a HostFacts> {
+    let kinds: Vec<_> = kinds(policy, asked.1)
+        .into_iter()
+        .map(|(first, all)| (strictness(&one(policy, asked.0, first).0), all))
+        .collect();
+    let strictest = kinds.iter().map(|(strictness, _)| *strictness).max().unwrap_or(0);
+    kinds.into_iter().filter(|(strictness, _)| *strictness < strictest).flat_map(|(_, all)| all).collect()
 }
 
 /// The largest smaller number of hosts with a looser answer, found by halving: rules about numbers of hosts have one threshold each.

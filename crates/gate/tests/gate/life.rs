@@ -250,12 +250,12 @@ async fn a_policy_is_checked_activated_and_asked_again_at_the_seal() {
     assert_eq!((plan.state, plan.tasks[0].reason.as_deref()), (PlanState::Refused, Some("never")));
     let simulated =
         simulate(&bench.gate, &bench.caller("alice").await, None, &restart("web-01")).await.unwrap();
-    assert_eq!(simulated.decision.rule, "never");
+    assert_eq!(simulated.why.decision.rule, "never");
     let simulated =
         simulate(&bench.gate, &bench.caller("alice").await, Some(legator_policy_text()), &restart("web-01"))
             .await
             .unwrap();
-    assert_eq!(simulated.decision.rule, "remediate-one");
+    assert_eq!(simulated.why.decision.rule, "remediate-one");
     bench.restart().await;
     assert_eq!(bench.ask("alice", restart("web-01")).await.unwrap().decision.policy_version, 1);
     activate_policy(&bench.gate, &bench.caller("admin").await, 0).await.unwrap();
