@@ -27,6 +27,13 @@ if [ "${#missing[@]}" -gt 0 ]; then
     apt-get install -y -qq --no-install-recommends "${missing[@]}"
     [ "$created" = no ] || rm -f /usr/sbin/policy-rc.d
 fi
+# OpenRC is tried on machines of the tests' own. Installed here it would take this machine's services over: it is only fetched.
+openrc="$HOME/.cache/legator/openrc"
+if ! ls "$openrc"/openrc_*.deb >/dev/null 2>&1; then
+    echo "setup: fetching OpenRC into $openrc" >&2
+    mkdir -p "$openrc"
+    (cd "$openrc" && { apt-get download -qq openrc libeinfo1 librc1 insserv || { apt-get update -qq && apt-get download -qq openrc libeinfo1 librc1 insserv; }; })
+fi
 command -v cargo >/dev/null || { echo "setup: no cargo: install Rust 1.95 or newer (https://rustup.rs)" >&2; exit 1; }
 if ! cargo nextest --version >/dev/null 2>&1; then
     echo "setup: installing cargo-nextest" >&2

@@ -41,6 +41,17 @@ pub enum ProbeError {
     /// Not enrolled, and no token to do so.
     #[error("this host is not enrolled: give --server and --token (POST /api/v1/tokens makes one)")]
     NotEnrolled,
+    /// Installing and removing take root.
+    #[error("{0} changes the system: run it as root (sudo legator-probe {0} …)")]
+    NotRoot(&'static str),
+    /// The service was started and does not run.
+    #[error("{manager} was told to start legator-probe, and it does not run: {hint}")]
+    NotRunning {
+        /// Which service manager.
+        manager: &'static str,
+        /// Where to look.
+        hint: String,
+    },
     /// The token is not one.
     #[error("the token is not of the form lt_<id>_<secret>_<fingerprint>: copy it whole")]
     BadToken,

@@ -8,7 +8,7 @@ pub mod service;
 use legator_core::level::Level;
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::fs::{PermissionsExt as _, lchown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -19,20 +19,24 @@ use crate::enrol::Token;
 use crate::error::ProbeError;
 use crate::identity::{Identity, StateDir};
 use crate::run::{Resolved, joined};
+use crate::status;
 use service::Manager;
 
 /// Where the program is put.
 pub const PROGRAM: &str = "/usr/local/bin/legator-probe";
+
+/// The state folder of an installed service.
+pub const STATE: &str = "/var/lib/legator-probe";
 
 /// What to install.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// The folder that stands for `/`; for tests and for images.
     pub root: PathBuf,
-    /// The server.
-    pub server: String,
-    /// The registration token.
-    pub token: Token,
+    /// The server; not needed where the host is enrolled.
+    pub server: Option<String>,
+    /// The registration token; not needed where the host is enrolled.
+    pub token: Option<Token>,
     /// The host's name.
     pub name: Option<String>,
     /// Labels.
@@ -65,36 +69,126 @@ pub fn below(root: &Path, path: &Path) -> PathBuf {
     root.join(path.strip_prefix("/").unwrap_or(path))
 }
 
-/// Installs. What was done, a line each.
+/// Installs, or brings an installation up to date. What was done, a line each.
 ///
 /// # Errors
-/// Refused or unreachable; a file that cannot be written; a service that cannot read its own configuration.
+/// Not root; refused or unreachable; a file that cannot be written; a service that cannot read its own configuration. Whatever was not
+/// there before is taken away again, but for the state of a host that is enrolled by then.
 pub async fn install(plan: &Plan) -> Result<Vec<String>, ProbeError> {
+    needs_root("init")?;
+    service::checked_user(&plan.user)?;
     let account = account(&plan.root, &plan.user)?;
-    let state_path = below(&plan.root, &plan.state_dir);
-    let identity = enrol(plan, &state_path).await?;
-    let config = below(&plan.root, Path::new(DEFAULT_PATH));
-    write_config(plan, &identity, &config, account)?;
-    hand_over(&state_path, account)?;
-    let program = copy_program(&plan.root)?;
-    let unit = service::write(&plan.root, plan.manager, &plan.user)?;
-    prove(&program, &config, &state_path, account)?;
-    let mut done = vec![
-        format!("enrolled as {} ({})", identity.name, identity.host),
-        format!("wrote {}", config.display()),
-        format!("installed {} and {}", program.display(), unit.display()),
-    ];
+    let places = Places::of(plan);
+    // Before anything is made: a file that is there has to be right, and one that is not there has to come out right.
+    let known = Settings::read(&places.config)?;
+    if let Some(other) =
+        known.as_ref().and_then(|known| known.state_dir.as_ref().filter(|dir| **dir != plan.state_dir))
+    {
+        let detail = format!("its state_dir is {}: edit it, or leave --state-dir out", other.display());
+        return Err(ProbeError::Config { path: places.config.display().to_string(), detail });
+    }
+    config_text(plan, plan.name.as_deref().unwrap_or("x"), &places.config)?;
+    let fresh = places.missing();
+    let ran = plan.start == Start::Now && status::is_running(&places.state);
+    if ran {
+        service::pause(plan.manager);
+    }
+    let done = lay_down(plan, &places, account, known.is_some()).await;
+    if done.is_err() {
+        take_back(&places, &fresh);
+        if ran {
+            // What ran before goes on as it was; if it does not, the first error is the one to tell.
+            let _ = service::start(plan.manager);
+        }
+    }
+    let mut done = done?;
     if plan.start == Start::Now {
         service::start(plan.manager)?;
+        service::runs(plan.manager, &places.state).await?;
         done.push("started legator-probe".to_owned());
     }
     Ok(done)
 }
 
+async fn lay_down(
+    plan: &Plan,
+    places: &Places,
+    account: Account,
+    has_config: bool,
+) -> Result<Vec<String>, ProbeError> {
+    let identity = enrol(plan, &places.state).await?;
+    let mut done = vec![format!("enrolled as {} ({})", identity.name, identity.host)];
+    if has_config {
+        // It may hold approvers and a lowered level by now: those are the host's own.
+        hold_config(&places.config, account)?;
+        done.push(format!("kept {} as it was: edit it to change it", places.config.display()));
+    } else {
+        write_config(plan, &identity, &places.config, account)?;
+        done.push(format!("wrote {}", places.config.display()));
+    }
+    hand_over(&places.state, account)?;
+    copy_program(&places.program)?;
+    service::write(&plan.root, plan.manager, &plan.user)?;
+    prove(places, account)?;
+    done.push(format!("installed {} and {}", places.program.display(), places.unit.display()));
+    Ok(done)
+}
+
+/// Where everything of an installation is.
+struct Places {
+    config: PathBuf,
+    program: PathBuf,
+    unit: PathBuf,
+    state: PathBuf,
+}
+
+impl Places {
+    fn of(plan: &Plan) -> Self {
+        Self {
+            config: below(&plan.root, Path::new(DEFAULT_PATH)),
+            program: below(&plan.root, Path::new(PROGRAM)),
+            unit: service::path(&plan.root, plan.manager),
+            state: below(&plan.root, &plan.state_dir),
+        }
+    }
+
+    /// What is not there yet, the folders that will have to be made included.
+    fn missing(&self) -> Vec<PathBuf> {
+        let ends = [&self.config, &self.program, &self.unit, &self.state];
+        let mut missing: Vec<PathBuf> = ends
+            .iter()
+            .flat_map(|end| end.ancestors())
+            .filter(|path| !path.exists())
+            .map(Into::into)
+            .collect();
+        missing.sort();
+        missing.dedup();
+        missing
+    }
+}
+
+/// Takes away what an installation that failed has made. Enrolment cannot be taken back, so its state stays.
+fn take_back(places: &Places, fresh: &[PathBuf]) {
+    if crate::identity::identity(&places.state).is_ok_and(|known| known.is_some()) {
+        tracing::warn!(state = %places.state.display(), "the host is enrolled, and its state stays: init again needs no token");
+    } else if fresh.contains(&places.state) {
+        let _ = fs::remove_dir_all(&places.state);
+    }
+    // The longest paths first; a folder goes only when it is empty.
+    for path in fresh.iter().rev() {
+        let _ = fs::remove_file(path);
+        let _ = fs::remove_dir(path);
+    }
+}
+
+fn needs_root(doing: &'static str) -> Result<(), ProbeError> {
+    if rustix::process::geteuid().is_root() { Ok(()) } else { Err(ProbeError::NotRoot(doing)) }
+}
+
 async fn enrol(plan: &Plan, state_path: &Path) -> Result<Identity, ProbeError> {
     let state = StateDir::open(state_path)?;
     let settings = Settings {
-        server: Some(plan.server.clone()),
+        server: plan.server.clone(),
         name: plan.name.clone(),
         labels: plan.labels.clone(),
         ca: plan.ca.clone(),
@@ -104,9 +198,12 @@ async fn enrol(plan: &Plan, state_path: &Path) -> Result<Identity, ProbeError> {
         source: Source::Fixed(Box::new(settings.clone())),
         settings,
         state_dir: state_path.to_path_buf(),
-        token: Some(plan.token.clone()),
+        token: plan.token.clone(),
     };
-    Ok(joined(&state, &resolved).await?.0)
+    let (identity, _) = joined(&state, &resolved).await?;
+    // The key is made by enrolment; a host that was enrolled before has to have it still.
+    state.key()?;
+    Ok(identity)
 }
 
 fn write_config(plan: &Plan, identity: &Identity, path: &Path, account: Account) -> Result<(), ProbeError> {
@@ -115,26 +212,35 @@ fn write_config(plan: &Plan, identity: &Identity, path: &Path, account: Account)
         fs::set_permissions(folder, fs::Permissions::from_mode(0o755))
             .map_err(ProbeError::file("open", folder))?;
     }
-    let text = config_text(plan, identity);
-    let wrong = |detail| ProbeError::Config { path: path.display().to_string(), detail };
-    Settings::parse(&text).map_err(wrong)?;
-    disk::replace(path, text.as_bytes(), 0o640)?;
-    // Root owns what decides over the probe; the service's group may read it.
-    chown(path, None, Some(account.gid)).map_err(ProbeError::file("hand over", path))?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o640)).map_err(ProbeError::file("open", path))
+    let server = Plan { server: Some(identity.server.clone()), ..plan.clone() };
+    let text = config_text(&server, &identity.name, path)?;
+    disk::replace(path, text.as_bytes(), 0o600)?;
+    hold_config(path, account)
 }
 
-fn config_text(plan: &Plan, identity: &Identity) -> String {
+/// Root owns what decides over the probe; the group of a service that is not root may read it.
+fn hold_config(path: &Path, account: Account) -> Result<(), ProbeError> {
+    let mode = if account.uid == 0 { 0o600 } else { 0o640 };
+    lchown(path, Some(0), Some(account.gid)).map_err(ProbeError::file("hand over", path))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(ProbeError::file("close", path))
+}
+
+/// What the file says, proven to parse.
+fn config_text(plan: &Plan, name: &str, path: &Path) -> Result<String, ProbeError> {
     let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
-    let mut text = format!(
-        "# Legator's probe on this host. Changes hold from the next task on; unknown keys are errors.\n\
-         server = {}\nname = {}\nstate_dir = {}\n\
+    let mut text =
+        "# Legator's probe on this host. Changes hold from the next task on; unknown keys are errors.\n"
+            .to_owned();
+    if let Some(server) = &plan.server {
+        text.push_str(&format!("server = {}\n", quoted(server)));
+    }
+    text.push_str(&format!(
+        "name = {}\nstate_dir = {}\n\
          # observe, diagnose or remediate: nothing above it runs here, whatever a server says.\nmax_level = {}\n",
-        quoted(&plan.server),
-        quoted(&identity.name),
+        quoted(name),
         quoted(&plan.state_dir.to_string_lossy()),
         quoted(plan.max_level.word()),
-    );
+    ));
     if let Some(ca) = &plan.ca {
         text.push_str(&format!("ca = {}\n", quoted(&ca.to_string_lossy())));
     }
@@ -147,7 +253,9 @@ fn config_text(plan: &Plan, identity: &Identity) -> String {
         let lines = plan.labels.iter().map(|(name, value)| format!("{} = {}\n", quoted(name), quoted(value)));
         text.extend(lines);
     }
-    text
+    let wrong = |detail| ProbeError::Config { path: path.display().to_string(), detail };
+    Settings::parse(&text).map_err(wrong)?;
+    Ok(text)
 }
 
 /// A user by number.
@@ -178,7 +286,7 @@ fn hand_over(folder: &Path, account: Account) -> Result<(), ProbeError> {
         if meta.is_symlink() {
             continue;
         }
-        chown(&path, Some(account.uid), Some(account.gid)).map_err(ProbeError::file("hand over", &path))?;
+        lchown(&path, Some(account.uid), Some(account.gid)).map_err(ProbeError::file("hand over", &path))?;
         if meta.is_dir() {
             let entries = fs::read_dir(&path).map_err(ProbeError::file("read", &path))?;
             paths.extend(entries.flatten().map(|entry| entry.path()));
@@ -187,26 +295,28 @@ fn hand_over(folder: &Path, account: Account) -> Result<(), ProbeError> {
     Ok(())
 }
 
-fn copy_program(root: &Path) -> Result<PathBuf, ProbeError> {
+fn copy_program(target: &Path) -> Result<(), ProbeError> {
     let here = std::env::current_exe().map_err(ProbeError::file("find", "/proc/self/exe"))?;
-    let target = below(root, Path::new(PROGRAM));
-    if fs::canonicalize(&target).is_ok_and(|known| known == here) {
-        return Ok(target);
+    if fs::canonicalize(target).is_ok_and(|known| known == here) {
+        return Ok(());
     }
     if let Some(folder) = target.parent() {
         fs::create_dir_all(folder).map_err(ProbeError::file("make", folder))?;
     }
     // Under another name first: a program that runs cannot be written over.
     let fresh = target.with_extension("new");
-    fs::copy(&here, &fresh).map_err(ProbeError::file("write", &fresh))?;
-    fs::set_permissions(&fresh, fs::Permissions::from_mode(0o755))
-        .map_err(ProbeError::file("open", &fresh))?;
-    fs::rename(&fresh, &target).map_err(ProbeError::file("write", &target))?;
-    Ok(target)
+    let copied = fs::copy(&here, &fresh)
+        .and_then(|_| fs::set_permissions(&fresh, fs::Permissions::from_mode(0o755)))
+        .and_then(|()| fs::rename(&fresh, target));
+    copied.map_err(|error| {
+        let _ = fs::remove_file(&fresh);
+        ProbeError::file("write", target)(error)
+    })
 }
 
 /// Lets the installed program, as the service's user, read its configuration and its state.
-fn prove(program: &Path, config: &Path, state: &Path, account: Account) -> Result<(), ProbeError> {
+fn prove(places: &Places, account: Account) -> Result<(), ProbeError> {
+    let (program, config, state) = (&places.program, &places.config, &places.state);
     let mut check = Command::new(program);
     check.arg("check").arg("--config").arg(config).arg("--state-dir").arg(state).env_clear();
     if rustix::process::geteuid().is_root() {
@@ -229,8 +339,9 @@ fn prove(program: &Path, config: &Path, state: &Path, account: Account) -> Resul
 pub fn check(config: &Path, state_dir: &Path) -> Result<(), ProbeError> {
     let missing =
         || ProbeError::Config { path: config.display().to_string(), detail: "there is no such file".into() };
-    Settings::read(config)?.ok_or_else(missing)?;
-    crate::identity::identity(state_dir)?.ok_or(ProbeError::NotEnrolled)?;
+    let settings = Settings::read(config)?.ok_or_else(missing)?;
+    let identity = crate::identity::identity(state_dir)?.ok_or(ProbeError::NotEnrolled)?;
+    crate::enrol::Server::new(&identity.server, settings.ca.as_deref())?;
     let state = StateDir::open(state_dir)?;
     state.key().map(|_| ())
 }
@@ -244,27 +355,58 @@ pub enum Leave {
     Nothing,
 }
 
-/// Stops and removes the service, the program and the configuration. What was removed, a line each.
+/// Stops and removes the service, the program and the configuration. What was removed and what was kept, a line each.
 ///
 /// # Errors
-/// A file that cannot be removed.
-pub fn uninstall(root: &Path, state_dir: &Path, leave: Leave) -> Result<Vec<String>, ProbeError> {
-    if root == Path::new("/") {
-        service::stop();
+/// Not root; a file that cannot be removed.
+pub fn uninstall(root: &Path, state_dir: Option<&Path>, leave: Leave) -> Result<Vec<String>, ProbeError> {
+    needs_root("uninstall")?;
+    let config = below(root, Path::new(DEFAULT_PATH));
+    let told = Settings::read(&config).ok().flatten().and_then(|settings| settings.state_dir);
+    let state = state_dir.map(Path::to_path_buf).or(told).unwrap_or_else(|| STATE.into());
+    let state = below(root, &state);
+    let manager = (root == Path::new("/")).then(Manager::here);
+    if let Some(manager) = manager {
+        service::stop(manager);
     }
-    let mut gone = Vec::new();
-    let files = [service::SYSTEMD_UNIT, service::INIT_SCRIPT, PROGRAM, DEFAULT_PATH];
+    let files = [
+        service::SYSTEMD_UNIT,
+        service::INIT_SCRIPT,
+        service::PID_FILE,
+        service::LOG_FILE,
+        PROGRAM,
+        DEFAULT_PATH,
+    ];
+    let mut told = Vec::new();
     for path in files.iter().map(|path| below(root, Path::new(path))) {
         match fs::remove_file(&path) {
-            Ok(()) => gone.push(format!("removed {}", path.display())),
+            Ok(()) => told.push(format!("removed {}", path.display())),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(ProbeError::file("remove", &path)(error)),
         }
     }
-    let state = below(root, state_dir);
-    if leave == Leave::Nothing && state.is_dir() {
-        fs::remove_dir_all(&state).map_err(ProbeError::file("remove", &state))?;
-        gone.push(format!("removed {}", state.display()));
+    // Only when nobody else keeps something there.
+    let _ = config.parent().map(fs::remove_dir);
+    if let Some(manager) = manager {
+        service::forget(manager);
     }
-    Ok(gone)
+    told.extend(leave_state(&state, leave)?);
+    Ok(told)
+}
+
+/// Removes or keeps the state folder, and says which.
+fn leave_state(state: &Path, leave: Leave) -> Result<Option<String>, ProbeError> {
+    if !state.is_dir() {
+        return Ok(None);
+    }
+    if leave == Leave::State {
+        let kept = "the host's key and its receipts; --purge removes it";
+        return Ok(Some(format!("kept {}: {kept}", state.display())));
+    }
+    if !state.join("lock").is_file() {
+        let detail = "no probe ever worked here, so it is not removed".to_owned();
+        return Err(ProbeError::State { path: state.to_path_buf(), detail });
+    }
+    fs::remove_dir_all(state).map_err(ProbeError::file("remove", state))?;
+    Ok(Some(format!("removed {}", state.display())))
 }

@@ -48,9 +48,9 @@ enum What {
         /// The folder that stands for /
         #[arg(long, default_value = "/")]
         root: PathBuf,
-        /// The state folder
-        #[arg(long, default_value = SERVICE_STATE)]
-        state_dir: PathBuf,
+        /// The state folder, where probe.toml does not name it
+        #[arg(long)]
+        state_dir: Option<PathBuf>,
         /// Remove the state folder too: the host's key is gone then
         #[arg(long)]
         purge: bool,
@@ -103,9 +103,6 @@ struct InitArgs {
     no_start: bool,
 }
 
-/// The state folder of an installed service.
-const SERVICE_STATE: &str = "/var/lib/legator-probe";
-
 fn label(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("a label is k=v")?;
     Ok((name.to_owned(), value.to_owned()))
@@ -132,7 +129,7 @@ impl Common {
 /// Root's probe keeps its state where the service does; a person's own in the home.
 fn default_state() -> PathBuf {
     if rustix::process::geteuid().is_root() {
-        return PathBuf::from(SERVICE_STATE);
+        return PathBuf::from(init::STATE);
     }
     let home = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
     let home = home.or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".local/state")));
@@ -151,6 +148,9 @@ fn main() -> ExitCode {
             let _ = writeln!(std::io::stderr(), "legator-probe: {error}");
             ExitCode::FAILURE
         }
+    }
+}
+
 /// Logs what `LEGATOR_LOG` asks for, `info` where it says nothing or cannot be read.
 fn log_to_stderr() {
     let asked = std::env::var("LEGATOR_LOG").ok().and_then(|text| text.parse().ok());
@@ -159,9 +159,6 @@ fn log_to_stderr() {
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     tracing_subscriber::registry().with(targets).with(lines).init();
-}
-
-    }
 }
 
 fn act(what: What) -> Result<String, ProbeError> {
@@ -180,7 +177,7 @@ fn act(what: What) -> Result<String, ProbeError> {
         }
         What::Uninstall { root, state_dir, purge } => {
             let leave = if purge { Leave::Nothing } else { Leave::State };
-            init::uninstall(&root, &state_dir, leave).map(joined)
+            init::uninstall(&root, state_dir.as_deref(), leave).map(joined)
         }
     }
 }
@@ -216,17 +213,18 @@ async fn serve(common: Common) -> Result<(), ProbeError> {
 
 async fn install(args: InitArgs) -> Result<String, ProbeError> {
     let common = args.common;
-    let (Some(server), Some(token)) = (common.server, common.token) else {
-        return Err(ProbeError::NotEnrolled);
-    };
+    let whole = |path: PathBuf| std::path::absolute(&path).map_err(ProbeError::file("find", &path));
+    let file = config::Settings::read(&init::below(&args.root, Path::new(config::DEFAULT_PATH)))?;
+    let file = file.unwrap_or_else(config::Settings::without_file);
+    let labels = file.labels.into_iter().chain(common.labels);
     let plan = Plan {
-        server,
-        token: token.parse()?,
-        name: common.name,
-        labels: common.labels.into_iter().collect(),
-        state_dir: common.state_dir.unwrap_or_else(|| PathBuf::from(SERVICE_STATE)),
+        server: common.server.or(file.server),
+        token: common.token.as_deref().map(str::parse).transpose()?,
+        name: common.name.or(file.name),
+        labels: labels.collect(),
+        state_dir: common.state_dir.or(file.state_dir).unwrap_or_else(|| PathBuf::from(init::STATE)),
         max_level: args.max_level,
-        ca: common.ca,
+        ca: common.ca.or(file.ca).map(whole).transpose()?,
         user: args.user,
         manager: args.init.unwrap_or_else(Manager::here),
         start: if args.no_start || args.root != Path::new("/") { Start::Later } else { Start::Now },

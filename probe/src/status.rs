@@ -31,7 +31,7 @@ pub fn report(state_dir: &Path) -> Result<Value, ProbeError> {
 }
 
 /// Whether a process holds the folder's lock.
-fn is_running(state_dir: &Path) -> bool {
+pub fn is_running(state_dir: &Path) -> bool {
     let Ok(file) = OpenOptions::new().write(true).open(state_dir.join("lock")) else { return false };
     rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err()
 }

@@ -95,8 +95,20 @@ impl Host {
 
     /// A good grant for this host.
     pub fn grant(&self) -> Scene {
+        self.server.grant()
+    }
+
+    /// A grant of this verb.
+    pub fn grant_of(&self, verb: &str, args: Value, level: Level) -> Scene {
+        self.server.grant_of(verb, args, level)
+    }
+}
+
+impl Server {
+    /// A good grant for the host that enrolled here.
+    pub fn grant(&self) -> Scene {
         let authority = authority();
-        Scene::good((&authority, INSTALLATION, self.server.host(), self.server.key()), now(), fresh_task())
+        Scene::good((&authority, INSTALLATION, self.host(), self.key()), now(), fresh_task())
     }
 
     /// A grant of this verb.

@@ -65,7 +65,7 @@ async fn an_installed_service_can_read_its_own_configuration_and_nobody_else_can
             );
             assert_eq!(
                 (mode(&config), fs::metadata(&config).unwrap().uid(), fs::metadata(&config).unwrap().gid()),
-                (0o640, 0, gid)
+                (if user == "root" { 0o600 } else { 0o640 }, 0, gid)
             );
             for name in ["key", "identity.json", "lock"] {
                 let meta = fs::metadata(state.join(name)).unwrap();
