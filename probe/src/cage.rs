@@ -25,7 +25,7 @@ use legator_core::cage::CageReport;
 use legator_core::level::Effects;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
@@ -149,6 +149,9 @@ impl Exit {
     }
 }
 
+/// The step of [`CageError::Setup`] that found a secret with a second name.
+pub(crate) const NAMED_TWICE: &str = "masks: second names";
+
 /// Why a program was not run, or its end is not known.
 #[derive(Debug, thiserror::Error)]
 pub enum CageError {
@@ -188,6 +191,8 @@ pub struct Cage {
     helper: PathBuf,
     off: Vec<Layer>,
     report: Arc<OnceLock<CageReport>>,
+    /// Second names of secrets that were found.
+    aliases: Arc<Mutex<Vec<PathBuf>>>,
 }
 
 impl Cage {
@@ -198,7 +203,7 @@ impl Cage {
 
     /// The cage whose helper is the `legator-probe` program at this path.
     pub fn with_helper(helper: impl Into<PathBuf>) -> Self {
-        Self { helper: helper.into(), off: Vec::new(), report: Arc::default() }
+        Self { helper: helper.into(), off: Vec::new(), report: Arc::default(), aliases: Arc::default() }
     }
 
     /// Switches one layer off, to see what it alone holds. Not in release builds.

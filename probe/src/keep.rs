@@ -13,6 +13,8 @@ pub struct Keeper {
     tail: VecDeque<u8>,
     bytes: u64,
     cap: usize,
+    /// Bytes were passed over: the beginning has ended.
+    gap: bool,
 }
 
 impl Keeper {
@@ -21,10 +23,21 @@ impl Keeper {
         Self { cap, ..Self::default() }
     }
 
+    /// The stream goes on at this offset; what lies between was not read.
+    pub fn push_at(&mut self, offset: u64, bytes: &[u8]) {
+        if offset > self.bytes {
+            // The kept end has to be one piece.
+            let room = (self.cap / 2).saturating_sub(self.head.len());
+            self.head.extend(self.tail.drain(..).take(room));
+            (self.bytes, self.gap) = (offset, true);
+        }
+        self.push(bytes);
+    }
+
     /// The stream goes on.
     pub fn push(&mut self, bytes: &[u8]) {
         self.bytes += bytes.len() as u64;
-        let room = (self.cap / 2).saturating_sub(self.head.len());
+        let room = if self.gap { 0 } else { (self.cap / 2).saturating_sub(self.head.len()) };
         let (first, rest) = bytes.split_at(room.min(bytes.len()));
         self.head.extend_from_slice(first);
         let tail_cap = self.cap - self.cap / 2;
@@ -74,6 +87,20 @@ mod tests {
         let mut keeper = Keeper::new(cap);
         bytes.chunks(piece.max(1)).for_each(|piece| keeper.push(piece));
         keeper
+    }
+
+    #[test]
+    fn what_was_passed_over_counts_and_is_said() {
+        let mut keeper = Keeper::new(100);
+        keeper.push_at(0, b"head");
+        keeper.push_at(4, b"er");
+        keeper.push_at(1_000, b"tail");
+        keeper.push_at(1_004, b"!");
+        let [(kept, bytes), _] = finish(keeper, Keeper::new(100), 100);
+        assert_eq!(
+            (bytes.as_slice(), kept.bytes, kept.head, kept.truncated),
+            (&b"headertail!"[..], 1_005, 6, true)
+        );
     }
 
     proptest! {

@@ -126,6 +126,20 @@ async fn a_secret_is_hidden_under_the_other_names_that_a_mount_gives_it() {
     assert_eq!(out, "");
 }
 
+#[tokio::test]
+async fn a_secret_is_hidden_under_a_hard_link_and_other_files_are_read_meanwhile() {
+    let dir = folder();
+    let (root, state) = (dir.path(), dir.path().join("state"));
+    fs::create_dir(root.join("far")).unwrap();
+    fs::hard_link(state.join("probe.key"), root.join("far/second")).unwrap();
+    fs::write(root.join("plain"), "PLAIN").unwrap();
+    let script = format!("cat {0}/far/second {0}/plain; find {0} -type f | xargs cat", root.display());
+    for _ in 0..2 {
+        let (_, out, _) = text(order(Confine::Observe, &state, &script)).await;
+        assert!(out.contains("PLAIN") && !out.contains("CANARY"), "{out}");
+    }
+}
+
 /// A home of a user is found through `/home`; the link in it names what is not that user's.
 #[tokio::test]
 async fn a_link_in_a_home_hides_only_what_is_that_users() {

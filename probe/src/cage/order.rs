@@ -35,6 +35,8 @@ pub(super) struct Work {
     pub(super) timeout_ms: u64,
     pub(super) secrets: Arc<Secrets>,
     pub(super) limits: Limits,
+    /// Second names of secrets, as far as they are known; nothing when they are not looked at.
+    pub(super) aliases: Option<Vec<PathBuf>>,
     /// The layers to set up; each of them, or nothing runs.
     pub(super) layers: Vec<Layer>,
 }

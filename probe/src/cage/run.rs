@@ -5,12 +5,15 @@
 
 use super::order::{Job, KILL, Missing, ORDER_BYTES_MAX, WORDS_BYTES_MAX, Word, Work};
 use super::pump::{Shared, pump};
+use super::secrets::aliases;
 use super::{BelowFull, Cage, CageError, Chunk, Confine, Exit, Layer, Order, Stream, environment, helper};
 use legator_core::level::Effects;
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdStream;
+use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -37,16 +40,62 @@ impl Cage {
         output: mpsc::Sender<Chunk>,
         cancel: watch::Receiver<bool>,
     ) -> Result<Exit, CageError> {
+        self.run_with(order, &[], output, cancel).await
+    }
+
+    /// As `run`, with more variables in the program's environment than each has.
+    ///
+    /// # Errors
+    /// As [`super::run`].
+    pub async fn run_with(
+        &self,
+        order: Order,
+        variables: &[(String, String)],
+        output: mpsc::Sender<Chunk>,
+        cancel: watch::Receiver<bool>,
+    ) -> Result<Exit, CageError> {
         let began = Instant::now();
         let timeout = order.timeout;
-        let work = self.work(order).await?;
-        let mut running = self.start(&work).await?;
+        let mut work = self.work(order).await?;
         let stops = Stops { end: tokio::time::Instant::now() + timeout, cancel };
-        let (word, stopped, denied) = running.follow(output, work.limits.output_bytes, stops).await;
-        let (code, signal) = ended(word, &work)?;
+        let first = self.once(&work, variables, output.clone(), stops.clone()).await;
+        let ended = match first {
+            // Nothing was run. Where its other names are takes a while to find, so that is done only now.
+            Err(CageError::Setup { step, .. }) if step == super::NAMED_TWICE => {
+                work.aliases = Some(self.find_aliases(&work).await);
+                self.once(&work, variables, output, stops).await
+            }
+            other => {
+                drop(output);
+                other
+            }
+        };
+        let ((code, signal), stopped, denied) = ended?;
         let (timed_out, cancelled) =
             (stopped == Some(Stopped::TimedOut), stopped == Some(Stopped::Cancelled));
         Ok(Exit { code, signal, timed_out, cancelled, denied, duration: began.elapsed() })
+    }
+
+    async fn once(
+        &self,
+        work: &Work,
+        variables: &[(String, String)],
+        output: mpsc::Sender<Chunk>,
+        stops: Stops,
+    ) -> Result<((Option<i32>, Option<i32>), Option<Stopped>, bool), CageError> {
+        let mut running = self.start(work, variables).await?;
+        let (word, stopped, denied) = running.follow(output, work.limits.output_bytes, stops).await;
+        Ok((ended(word, work)?, stopped, denied))
+    }
+
+    /// Searches for second names of secrets, and remembers them.
+    async fn find_aliases(&self, work: &Work) -> Vec<PathBuf> {
+        let secrets = Arc::clone(&work.secrets);
+        let found = tokio::task::spawn_blocking(move || aliases::search(&secrets)).await.unwrap_or_default();
+        if let Ok(mut known) = self.aliases.lock() {
+            known.clone_from(&found);
+        }
+        found
     }
 
     /// As [`super::capture`], with this helper.
@@ -88,6 +137,7 @@ impl Cage {
             timeout_ms: u64::try_from(order.timeout.as_millis()).unwrap_or(u64::MAX).min(u64::from(u32::MAX)),
             secrets: order.secrets,
             limits: order.limits,
+            aliases: Some(self.aliases.lock().map(|known| known.clone()).unwrap_or_default()),
             layers,
         })
     }
@@ -104,7 +154,7 @@ impl Cage {
         Ok(Layer::ALL.into_iter().filter(|layer| !lacks(layer) && !self.off.contains(layer)).collect())
     }
 
-    async fn start(&self, work: &Work) -> Result<Running, CageError> {
+    async fn start(&self, work: &Work, variables: &[(String, String)]) -> Result<Running, CageError> {
         let failed = |error: std::io::Error| not_started("helper", &error);
         let (ours, theirs) = StdStream::pair().map_err(failed)?;
         let uid = rustix::process::geteuid().as_raw();
@@ -112,6 +162,7 @@ impl Cage {
             .arg(helper::WORD)
             .env_clear()
             .envs(environment::environment(&work.confine, uid))
+            .envs(variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -190,6 +241,7 @@ enum Stopped {
     Cancelled,
 }
 
+#[derive(Clone)]
 struct Stops {
     end: tokio::time::Instant,
     cancel: watch::Receiver<bool>,

@@ -4,6 +4,7 @@
 //! Invariant: a secret is found by what it is (device and inode) and by where it is, so neither a symbolic nor a hard
 //! link leads around the list in a typed verb.
 
+pub(super) mod aliases;
 mod find;
 #[cfg(test)]
 mod tests;
@@ -14,10 +15,15 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use aliases::Linked;
 pub(super) use find::Found;
 
 /// Most secrets of a host. More of them hide everything: a user of the host must not be able to crowd out another's.
 const FOUND_MAX: usize = 8192;
+
+/// Entries of the probe's own folder, and of another secret folder, that are looked at for second names before each command.
+const OWN_ENTRIES_MAX: usize = 16_384;
+const FOLDER_ENTRIES_MAX: usize = 256;
 
 /// Absolute patterns; `*` stands for any run of characters inside one name.
 const EVERYWHERE: &[&str] = &[
@@ -146,12 +152,22 @@ impl Secrets {
         self.own.iter().any(|own| path.starts_with(own))
     }
 
+    /// The files of a secret that have more than one name (hard links): a mask over the known name does not cover the others.
+    pub(super) fn linked(&self, secret: &Found) -> Vec<Linked> {
+        secret.linked(if self.is_own(&secret.path) { OWN_ENTRIES_MAX } else { FOLDER_ENTRIES_MAX })
+    }
+
     /// Whether a path names a secret or something below one, after following every link.
     /// For a verb that names files without opening them.
     pub fn hides(&self, path: &Path) -> bool {
         let real = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
-        let inode = std::fs::metadata(&real).ok().filter(|meta| meta.is_file()).map(|m| (m.dev(), m.ino()));
-        let hit = |secret: &Found| secret.covers(&real) || secret.covers(path) || secret.is(inode);
+        let meta = std::fs::metadata(&real).ok().filter(std::fs::Metadata::is_file);
+        let inode = meta.as_ref().map(|meta| (meta.dev(), meta.ino()));
+        let linked = meta.filter(|meta| meta.nlink() > 1).and(inode);
+        let hit = |secret: &Found| {
+            let here = secret.covers(&real) || secret.covers(path) || secret.is(inode);
+            here || linked.is_some_and(|inode| secret.holds(inode))
+        };
         self.found().map_or(true, |found| found.iter().any(hit))
     }
 
@@ -160,8 +176,11 @@ impl Secrets {
         let Ok(meta) = file.metadata() else { return true };
         let inode = Some((meta.dev(), meta.ino()));
         let real = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()));
+        let linked = inode.filter(|_| meta.is_file() && meta.nlink() > 1);
         let hit = |secret: &Found| {
-            secret.is(inode) || real.as_ref().map_or(secret.is_folder(), |real| secret.covers(real))
+            secret.is(inode)
+                || linked.is_some_and(|inode| secret.holds(inode))
+                || real.as_ref().map_or(secret.is_folder(), |real| secret.covers(real))
         };
         self.found().map_or(true, |found| found.iter().any(hit))
     }

@@ -5,7 +5,7 @@
 use legator_core::ids::{PlanId, TaskId};
 use legator_core::level::Level;
 use legator_core::task::Outcome;
-use legator_core::verbs::Call;
+use legator_core::verbs::{Call, Secrets};
 use legator_wire::frame::{self, OUTPUT_FRAME_BYTES_MAX, Output, Up};
 use legator_wire::grant::Checked;
 use legator_wire::receipt::Kept;
@@ -18,6 +18,7 @@ use crate::cage::{Chunk, Stream};
 use crate::config::Settings;
 use crate::journal::{Begun, Expected};
 use crate::keep::{self, Keeper};
+use crate::mask;
 use crate::probe::{Probe, Reserved};
 use crate::verbs::{self, Done, HostServices, Work};
 
@@ -29,6 +30,7 @@ pub(super) struct Job {
     pub(super) case: Case,
     pub(super) checked: Checked,
     pub(super) call: Call,
+    pub(super) secrets: Secrets,
     pub(super) settings: Settings,
     pub(super) begun: Begun,
     pub(super) cap: usize,
@@ -57,6 +59,10 @@ impl Job {
     }
 
     async fn done(&self, reserved: &Reserved) -> (Done, [(Kept, Vec<u8>); 2]) {
+        if *reserved.cancelled.borrow() {
+            let detail = Some("it was cancelled before it started".to_owned());
+            return (Done { detail, ..blank(Outcome::Cancelled) }, nothing());
+        }
         if let Some(refused) = self.last_look() {
             return (refused, nothing());
         }
@@ -65,14 +71,28 @@ impl Job {
             Err(error) => return (failed(error.to_string()), nothing()),
         };
         let (pieces, output) = mpsc::channel(PIECES_MAX);
+        let output = mask::over(output, &self.secrets);
         let keeping = tokio::spawn(keep_and_tell(Arc::clone(&self.case.probe), self.at(), output));
         let shown = self.checked.leaf.shown;
-        let work = Work { task: self.case.task, call: &self.call, shown, host: &host };
+        let work = Work { task: self.case.task, call: &self.call, secrets: &self.secrets, shown, host: &host };
         let done = verbs::run(work, pieces, reserved.cancelled.clone()).await;
+        let done = self.masked(ended(done, *reserved.cancelled.borrow()));
         let kept = keeping.await.map_or_else(|_| nothing(), |(out, err)| keep::finish(out, err, self.cap));
         match done.pending_boot.clone() {
             Some(boot) => (self.reboot(&host, done, boot).await, kept),
             None => (done, kept),
+        }
+    }
+
+    fn masked(&self, done: Done) -> Done {
+        if self.secrets.is_empty() {
+            return done;
+        }
+        Done {
+            detail: done.detail.map(|text| mask::text(&text, &self.secrets)),
+            before: done.before.map(|state| mask::value(state, &self.secrets)),
+            after: done.after.map(|state| mask::value(state, &self.secrets)),
+            ..done
         }
     }
 
@@ -115,6 +135,14 @@ impl Job {
 
 const REBOOT_WAIT: std::time::Duration = std::time::Duration::from_secs(600);
 
+/// What was killed since it was taken back was cancelled; what came to its end all the same ends as it did.
+fn ended(done: Done, cancelled: bool) -> Done {
+    match cancelled && done.outcome == Outcome::Failed && done.verified.is_none() {
+        true => Done { outcome: Outcome::Cancelled, ..done },
+        false => done,
+    }
+}
+
 fn nothing() -> [(Kept, Vec<u8>); 2] {
     [(Kept::nothing(), Vec::new()), (Kept::nothing(), Vec::new())]
 }
@@ -151,8 +179,8 @@ async fn keep_and_tell(
             Stream::Stderr => frame::Stream::Stderr,
         };
         match chunk.stream {
-            Stream::Stdout => out.push(&chunk.bytes),
-            Stream::Stderr => err.push(&chunk.bytes),
+            Stream::Stdout => out.push_at(chunk.offset, &chunk.bytes),
+            Stream::Stderr => err.push_at(chunk.offset, &chunk.bytes),
         }
         let mut offset = chunk.offset;
         for piece in chunk.bytes.chunks(OUTPUT_FRAME_BYTES_MAX) {

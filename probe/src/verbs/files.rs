@@ -26,6 +26,8 @@ use crate::preimage::Attributes;
 use replace::{Content, Target};
 
 const READ_BYTES: u64 = 256 * 1024;
+/// Most that is read of a file whose size nobody knows.
+const UNSIZED_BYTES_MAX: u64 = 16 * 1024 * 1024;
 const LIST_LIMIT: u64 = 1000;
 
 /// `file.read`: the bytes go to standard output as they are; with `state`, the receipt holds the state too.
@@ -37,29 +39,61 @@ pub(super) async fn read(work: &Work<'_>, args: &FileRead, told: &mut Told) -> S
         told.out(&state.bytes).await;
         return Ok(Done { before: Some(kept.clone()), ..Done::read(kept) });
     }
-    let (offset, bytes) = (args.offset.unwrap_or(0), args.bytes.unwrap_or(READ_BYTES));
-    let (content, facts) =
-        blocking::run(work.call, move || read_part(&path, &secrets, offset, bytes)).await?;
-    told.out(&content).await;
-    Ok(Done::read(facts))
+    let part = Part { offset: args.offset.unwrap_or(0), bytes: args.bytes };
+    let read = blocking::run(work.call, move || read_part(&path, &secrets, part)).await?;
+    told.out(&read.content).await;
+    if let Some((passed_over, tail)) = read.tail {
+        told.pass_over(passed_over);
+        told.out(&tail).await;
+    }
+    Ok(Done::read(read.facts))
 }
 
-fn read_part(path: &Path, secrets: &Secrets, offset: u64, bytes: u64) -> Step<(Vec<u8>, Value)> {
+/// Which part of a file was asked for.
+#[derive(Clone, Copy)]
+struct Part {
+    offset: u64,
+    /// Without a number, what is too long is shown by its beginning and its end.
+    bytes: Option<u64>,
+}
+
+struct Read {
+    content: Vec<u8>,
+    /// How many bytes lie between, and the end of the file.
+    tail: Option<(u64, Vec<u8>)>,
+    facts: Value,
+}
+
+fn read_part(path: &Path, secrets: &Secrets, part: Part) -> Step<Read> {
     let mut file = open::for_reading(path, secrets)?;
     let fault = |error: std::io::Error| Stop::failed(&format!("reading {}", path.display()), error);
+    let Part { offset, bytes } = part;
     if offset > 0 {
         file.seek(SeekFrom::Start(offset)).map_err(fault)?;
     }
+    let most = bytes.unwrap_or(READ_BYTES);
     let mut content = Vec::new();
-    file.by_ref().take(bytes + 1).read_to_end(&mut content).map_err(fault)?;
-    let more = content.len() as u64 > bytes;
-    content.truncate(usize::try_from(bytes).unwrap_or(usize::MAX));
+    file.by_ref().take(most + 1).read_to_end(&mut content).map_err(fault)?;
+    let more = content.len() as u64 > most;
+    content.truncate(usize::try_from(most).unwrap_or(usize::MAX));
     let size = file.metadata().map_err(fault)?.len();
+    let mut tail = None;
+    if more && bytes.is_none() {
+        let read = offset + content.len() as u64;
+        let from = size.saturating_sub(READ_BYTES).max(read);
+        // A file of the kernel tells no size: it is read on.
+        let (passed_over, most) =
+            if size > read { (from - read, READ_BYTES) } else { (0, UNSIZED_BYTES_MAX) };
+        file.seek(SeekFrom::Start(read + passed_over)).map_err(fault)?;
+        let mut end = Vec::new();
+        file.by_ref().take(most).read_to_end(&mut end).map_err(fault)?;
+        tail = Some((passed_over, end));
+    }
     let whole = offset == 0 && !more;
     let digest = whole.then(|| Digest::of(&content));
     let facts = json!({ "path": path, "size": size, "offset": offset, "bytes": content.len(), "more": more,
         "digest": digest });
-    Ok((content, facts))
+    Ok(Read { content, tail, facts })
 }
 
 /// `file.stat`.

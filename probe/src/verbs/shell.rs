@@ -10,14 +10,14 @@ use std::sync::Arc;
 
 use legator_core::level::Level;
 use legator_core::task::Outcome;
-use legator_core::verbs::{ShellRun, ShellScript};
+use legator_core::verbs::{ENV_PREFIX, ShellRun, ShellScript};
 use legator_wire::refusal::Refusal;
 use tokio::sync::watch;
 
 use super::told::Told;
 use super::{Done, Step, Stop, Work};
 use crate::cage::hint::{Hint, hint};
-use crate::cage::{BelowFull, CageError, Confine, Exit, Limits, Order};
+use crate::cage::{BelowFull, CageError, Confine, Exit, Limits, NAMED_TWICE, Order};
 
 pub(super) async fn run(
     work: &Work<'_>,
@@ -27,7 +27,7 @@ pub(super) async fn run(
 ) -> Step<Done> {
     let order = order(work, args.argv.clone(), args.cwd.as_ref().map(PathBuf::from));
     let caged = order.confine != Confine::Unconfined;
-    let run = work.host.cage.run(order, told.sender(), cancel).await;
+    let run = work.host.cage.run_with(order, &variables(work), told.sender(), cancel).await;
     let instead = run.as_ref().ok().filter(|_| caged).and_then(|exit| hint(&args.argv, exit));
     let done = finish(run)?;
     let Some(Hint { verb, why }) = instead else { return Ok(done) };
@@ -44,7 +44,13 @@ pub(super) async fn script(
     let file =
         ScriptFile::create(work, &args.script).map_err(|error| Stop::failed("keeping the script", error))?;
     let argv = vec![args.interpreter.clone(), file.path.to_string_lossy().into_owned()];
-    finish(work.host.cage.run(order(work, argv, None), told.sender(), cancel).await)
+    let order = order(work, argv, None);
+    finish(work.host.cage.run_with(order, &variables(work), told.sender(), cancel).await)
+}
+
+/// Secret values as the program finds them. The prefix keeps them from steering a loader or an interpreter.
+fn variables(work: &Work<'_>) -> Vec<(String, String)> {
+    work.secrets.iter().map(|(name, known)| (format!("{ENV_PREFIX}{name}"), known.value.clone())).collect()
 }
 
 fn confine(work: &Work<'_>) -> Confine {
@@ -99,6 +105,7 @@ pub(super) fn not_run(error: CageError) -> Stop {
     match error {
         CageError::Incomplete(_) => Stop::Refused(Refusal::CageNotFull, error.to_string()),
         CageError::BadOrder(_) => Stop::Refused(Refusal::BadArguments, error.to_string()),
+        CageError::Setup { step, detail } if step == NAMED_TWICE => Stop::Refused(Refusal::Secret, detail),
         CageError::NotFound(_) | CageError::Start { .. } | CageError::Setup { .. } | CageError::Helper(_) => {
             Stop::Failed(error.to_string())
         }

@@ -1,6 +1,7 @@
 //! What a verb writes out: two streams of numbered pieces.
 //!
-//! Owns the offsets. Invariant: pieces of a stream follow each other without a gap, none is empty or larger than 64 KiB.
+//! Owns the offsets. Invariant: pieces of a stream follow each other, without a gap but for what is said to be passed over; none is
+//! empty or larger than 64 KiB.
 
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
@@ -42,6 +43,11 @@ impl Told {
 
     pub(super) async fn out(&mut self, bytes: &[u8]) {
         self.write(Stream::Stdout, bytes).await;
+    }
+
+    /// Standard output goes on so many bytes further: what lies between is not told.
+    pub(super) fn pass_over(&mut self, bytes: u64) {
+        self.stdout += bytes;
     }
 
     /// A sentence for people, unless a program has written its own.

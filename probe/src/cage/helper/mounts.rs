@@ -7,7 +7,9 @@
 mod aliases;
 
 use super::super::Layer;
+use super::super::NAMED_TWICE;
 use super::super::order::Work;
+use super::super::secrets::Found;
 use super::super::sys::{MountChange, Reach, mount_setattr};
 use super::Fault;
 use aliases::Mounts;
@@ -132,18 +134,36 @@ fn mask(work: &Work) -> Result<(), Fault> {
         Some(stage) => (stage.join("file"), stage.join("folder")),
     };
     let mounts = Mounts::read().map_err(Fault::at("masks: mounts"))?;
-    for secret in work.secrets.found().map_err(Fault::at("masks"))? {
-        // A change that was approved to write there works on the real file; the probe's own stays hidden from it too.
-        let opened = work.write().iter().any(|path| secret.path.starts_with(path));
-        if opened && !work.secrets.is_own(&secret.path) {
-            continue;
-        }
+    let mut found = work.secrets.found().map_err(Fault::at("masks"))?;
+    // A change that was approved to write there works on the real file; the probe's own stays hidden from it too.
+    let opened = |path: &Path| work.write().iter().any(|open| path.starts_with(open));
+    found.retain(|secret| !opened(&secret.path) || work.secrets.is_own(&secret.path));
+    // Before anything is covered, while every name can still be looked at.
+    let aliases = aliases(work, &found)?;
+    for secret in &found {
         let cover = if secret.is_folder() { &folder } else { &file };
         for path in mounts.names_of(&secret.path, secret.inode) {
             cover_with(cover, &path)?;
         }
     }
-    Ok(())
+    aliases.iter().try_for_each(|path| cover_with(&file, path))
+}
+
+/// The second names of these secrets; a fault when one of them is not known.
+fn aliases<'a>(work: &'a Work, found: &[Found]) -> Result<Vec<&'a Path>, Fault> {
+    let Some(known) = &work.aliases else { return Ok(Vec::new()) };
+    let mut all = Vec::new();
+    for linked in found.iter().flat_map(|secret| work.secrets.linked(secret)) {
+        let names = linked.all_of(known).ok_or_else(|| {
+            let path = linked.path.display();
+            Fault::new(
+                NAMED_TWICE,
+                format!("{path} has another name (a hard link) that cannot be found to hide it"),
+            )
+        })?;
+        all.extend(names.into_iter().filter(|name| *name != linked.path));
+    }
+    Ok(all)
 }
 
 fn cover_with(cover: &Path, path: &Path) -> Result<(), Fault> {

@@ -66,6 +66,7 @@ fn work(layers: &[Layer]) -> Result<Work, Fault> {
         timeout_ms: 1000,
         secrets: Arc::new(secrets),
         limits: Limits { below_full: BelowFull::RunAnyway, ..Limits::default() },
+        aliases: None,
         layers: layers.to_vec(),
     })
 }

@@ -4,6 +4,7 @@
 //! Invariant: bounded, whatever the disk holds, and never silently short: what exceeds a bound hides more, not less.
 
 use super::FOUND_MAX;
+use super::aliases::Linked;
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -23,6 +24,8 @@ pub(crate) struct Found {
     /// Device and inode.
     pub(crate) inode: (u64, u64),
     folder: bool,
+    /// Names of a file that are not this one.
+    other_names: bool,
 }
 
 impl Found {
@@ -33,6 +36,30 @@ impl Found {
     /// Whether the path is the secret or below it.
     pub(crate) fn covers(&self, path: &Path) -> bool {
         path.starts_with(&self.path)
+    }
+
+    /// Whether that inode lies in this folder. A folder that holds too much to look at counts as holding it.
+    pub(crate) fn holds(&self, inode: (u64, u64)) -> bool {
+        let is = |meta: &fs::Metadata| (meta.dev(), meta.ino()) == inode;
+        self.folder
+            && inside(&self.path, ENTRIES_MAX).is_none_or(|files| files.iter().any(|(_, meta)| is(meta)))
+    }
+
+    /// The files of this secret that have more than one name. Of a folder only so many entries are looked at.
+    pub(crate) fn linked(&self, entries_max: usize) -> Vec<Linked> {
+        let kernels = self.path.starts_with("/proc") || self.path.starts_with("/sys");
+        if kernels || !(self.folder || self.other_names) {
+            return Vec::new();
+        }
+        let one = || Some((self.path.clone(), fs::metadata(&self.path).ok()?));
+        let files = match self.folder {
+            true => inside(&self.path, entries_max).unwrap_or_default(),
+            false => one().into_iter().collect(),
+        };
+        let linked = files.into_iter().filter(|(_, meta)| meta.nlink() > 1);
+        linked
+            .map(|(path, meta)| Linked { path, inode: (meta.dev(), meta.ino()), names: meta.nlink() })
+            .collect()
     }
 
     /// Whether this is that inode.
@@ -59,11 +86,37 @@ pub(super) fn found(everywhere: &[String], in_homes: &[String]) -> Option<Vec<Fo
             // A link in a home must not hide what belongs to somebody else: a log, or the programs of the system.
             let theirs = home.is_none_or(|home| path.starts_with(&home.path) || meta.uid() == home.owner);
             if theirs && path.parent().is_some() && seen.insert(path.clone()) {
-                list.push(Found { path, inode: (meta.dev(), meta.ino()), folder: meta.is_dir() });
+                let other_names = meta.is_file() && meta.nlink() > 1;
+                list.push(Found {
+                    path,
+                    inode: (meta.dev(), meta.ino()),
+                    folder: meta.is_dir(),
+                    other_names,
+                });
             }
         }
     }
     Some(list)
+}
+
+/// The regular files in a folder and below, without following links; nothing when there are more entries than that.
+fn inside(folder: &Path, entries_max: usize) -> Option<Vec<(PathBuf, fs::Metadata)>> {
+    let (mut folders, mut files, mut seen) = (vec![folder.to_path_buf()], Vec::new(), 0);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            seen += 1;
+            if seen > entries_max {
+                return None;
+            }
+            let Ok(meta) = entry.metadata() else { continue };
+            match meta.is_dir() {
+                true => folders.push(entry.path()),
+                false if meta.is_file() => files.push((entry.path(), meta)),
+                false => {}
+            }
+        }
+    }
+    Some(files)
 }
 
 /// The paths that exist and match; the pattern is taken below `base`.

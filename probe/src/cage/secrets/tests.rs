@@ -47,6 +47,33 @@ fn a_secret_is_hidden_by_every_name_it_has() {
 }
 
 #[test]
+fn a_hard_link_to_a_file_in_a_secret_folder_is_hidden_and_noticed() {
+    let host = host();
+    let root = host.dir.path();
+    let noticed = || {
+        let found = host.secrets.found().unwrap();
+        let own = found.iter().filter(|secret| secret.path.starts_with(root));
+        own.flat_map(|secret| host.secrets.linked(secret)).next()
+    };
+    assert_eq!(noticed(), None);
+    for (secret, other) in [("state/probe.key", "one"), ("tokens/deep/one", "two")] {
+        let (secret, other) = (root.join(secret), root.join(other));
+        fs::hard_link(&secret, &other).unwrap();
+        assert!(host.secrets.hides(&other));
+        assert!(host.secrets.hides_file(&File::open(&other).unwrap()));
+        let linked = noticed().unwrap();
+        assert_eq!((&linked.path, linked.names), (&secret.canonicalize().unwrap(), 2));
+        assert!(linked.all_of(std::slice::from_ref(&other)).is_none(), "one of two names is not all");
+        assert_eq!(linked.all_of(&[secret, other.clone()]).unwrap().len(), 2);
+        fs::remove_file(&other).unwrap();
+    }
+    fs::write(root.join("free"), "x").unwrap();
+    fs::hard_link(root.join("free"), root.join("free-too")).unwrap();
+    assert!(!host.secrets.hides(&root.join("free-too")));
+    assert_eq!(noticed(), None);
+}
+
+#[test]
 fn what_is_no_secret_stays_readable() {
     let host = host();
     let plain = host.dir.path().join("plain");

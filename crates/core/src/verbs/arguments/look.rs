@@ -18,7 +18,7 @@ pub struct FileRead {
     /// Where to begin, in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offset: Option<u64>,
-    /// How many bytes at most: 262144 when absent, at most 4194304.
+    /// How many bytes at most, up to 4194304. When absent, the first and the last 262144 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
     /// Read it as the state before a change: no link is followed, an absent file is a state too, and the receipt holds it.
