@@ -3,7 +3,7 @@
 //! Owns the plan that reads and what becomes of the one that waits for it. Invariant: the bytes of the waiting plan are made after
 //! the reading, over exactly the hosts that answered, each with the digest of what was shown.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use legator_core::decision::{Decision, Effect};
 use legator_core::error::Failure;
@@ -13,6 +13,7 @@ use legator_core::level::{Effects, Level};
 use legator_core::plan::{PlanMove, PlanState};
 use legator_core::span::Span;
 use legator_core::task::{TaskMove, TaskState};
+use legator_core::text::brief;
 use legator_core::time::Timestamp;
 use legator_core::verbs::{self, Call};
 use legator_store::plans::PlanRow;
@@ -35,6 +36,9 @@ pub(crate) const READING_MAX: Span = Span::from_secs(10);
 const DIFF_BYTES_MAX: usize = 256 * 1024;
 /// Names of hosts above one difference, at most.
 const NAMED_MAX: usize = 20;
+
+/// The longest reason of a decision that tells what hosts said, in bytes.
+const REASON_BYTES_MAX: usize = 1000;
 
 /// Writes a plan in state `preparing` and the plan that reads for it.
 pub(crate) async fn begin(
@@ -105,7 +109,7 @@ fn reading_of<'a>(
     body.decide_by = body.made_at + READING_MAX;
     body.expires_at = body.made_at + READING_MAX;
     let about = About { text: call.text.clone(), unconfined: false, undoes: None, ..asking.about.clone() };
-    Ok(Asking { body, about, hosts: asking.hosts.clone(), shown: None })
+    Ok(Asking { body, about, hosts: asking.hosts.clone(), shown: None, secrets: None })
 }
 
 /// Finishes a plan that was preparing, once its reading has ended or its time is over: `pending`, `approved` or `refused`.
@@ -144,7 +148,10 @@ async fn write(
     about.diff = Some(differences(&call, &shown, &states));
     let mut body = body;
     body.hosts = u32::try_from(shown.len()).unwrap_or(u32::MAX);
-    row.decision = decide(gate, tx, (&body, &about), (&shown, read.0)).await?;
+    row.decision = match shown.is_empty() {
+        true => Decision::refuse("state-not-read", nobody_showed(&left_out)),
+        false => decide(gate, tx, (&body, &about), (&shown, read.0)).await?,
+    };
     let plan = draft::fix(body, &shown)?;
     row.digest = Some(plan.digest());
     row.body = plan.bytes().to_vec();
@@ -193,13 +200,38 @@ fn sort(rows: Vec<TaskRow>, reads: &[TaskRow], now: Timestamp) -> Result<Sorted,
         task.place = place;
         task.shown = states.get(&task.host).and_then(verbs::shown);
     }
-    let why =
-        ("state-not-read", "the host did not show its present state in time, so it was left out of the plan");
     for (place, task) in (shown.len()..).zip(&mut left_out) {
         task.place = u32::try_from(place).unwrap_or(u32::MAX);
-        draft::end(task, TaskMove::Unreach, now, why)?;
+        let (by, why) = not_shown(reads.iter().find(|read| read.host == task.host));
+        draft::end(task, by, now, ("state-not-read", &why))?;
     }
     Ok(Sorted { shown, left_out, states })
+}
+
+/// How a host ends that did not show its state, and why.
+fn not_shown(read: Option<&TaskRow>) -> (TaskMove, String) {
+    match read {
+        Some(read) if matches!(read.state, TaskState::Refused | TaskState::Failed) => {
+            let why = read.detail.as_deref().or(read.reason.as_deref()).unwrap_or("it did not say why");
+            (TaskMove::Refuse, format!("its present state cannot be read: {why}"))
+        }
+        _ => {
+            let why = "the host did not show its present state in time, so it was left out of the plan";
+            (TaskMove::Unreach, why.to_owned())
+        }
+    }
+}
+
+fn nobody_showed(left_out: &[TaskRow]) -> String {
+    let told = left_out.iter().filter(|task| task.state == TaskState::Refused);
+    let why: BTreeSet<&str> = told.filter_map(|task| task.detail.as_deref()).take(NAMED_MAX).collect();
+    match why.is_empty() {
+        true => "no host showed its present state in time".to_owned(),
+        false => {
+            let why = why.into_iter().collect::<Vec<_>>().join("; ");
+            format!("no host showed its present state: {}", brief(&why, REASON_BYTES_MAX))
+        }
+    }
 }
 
 /// All tasks as they become.
@@ -214,9 +246,6 @@ async fn decide(
     plan: (&legator_core::plan::PlanBody, &About),
     on: (&[TaskRow], &Fleet),
 ) -> Result<Decision, GateError> {
-    if on.0.is_empty() {
-        return Ok(Decision::refuse("state-not-read", "no host showed its present state in time"));
-    }
     let policy = gate.policy(tx.op().tenant, policies::current_in(tx).await?);
     let roles = requester_roles(gate, tx, plan.0.requester).await?;
     let facts_ = facts::facts(plan.0, plan.1, &roles);
