@@ -10,6 +10,7 @@ mod m0002_plans;
 mod m0003_hosts;
 mod m0004_people;
 mod m0005_chats;
+mod m0006_trust;
 
 /// All steps, oldest first.
 pub struct Migrator;
@@ -23,6 +24,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0003_hosts::Migration),
             Box::new(m0004_people::Migration),
             Box::new(m0005_chats::Migration),
+            Box::new(m0006_trust::Migration),
         ]
     }
 }

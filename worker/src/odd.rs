@@ -1,12 +1,12 @@
 //! What only an attacker or a broken program does: odd connections, as edges report them, and receipts that prove nothing.
 //!
-//! Owns the events and their rate: one a host, word and minute, so that nobody fills the log. Never acts on it.
+//! Owns the events and their rate: one a host, word, task and minute, and few a host, so that nobody fills the log. Never acts on it.
 
 use crate::{Worker, counters};
 use legator_bus::{Message, subject};
 use legator_core::event::{About, NewEvent};
 use legator_core::ids::{HostId, TenantId, TraceId};
-use legator_gate::Settled;
+use legator_gate::{Odd, Settled};
 use legator_store::{Audited, Op, StoreError, hosts};
 use legator_wire::corridor::{FromHost, Said, unpack};
 use serde_json::json;
@@ -17,6 +17,8 @@ use tokio_util::sync::CancellationToken;
 
 const AGAIN_AFTER: Duration = Duration::from_secs(60);
 const REMEMBERED_MAX: usize = 4_096;
+/// Of one host, at most.
+const OF_HOST_MAX: usize = 32;
 
 /// What was told within the last minute.
 #[derive(Default)]
@@ -28,11 +30,16 @@ impl Memory {
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         told.retain(|_, at| at.elapsed() < AGAIN_AFTER);
         let key = (host, what.to_owned());
-        if told.contains_key(&key) || told.len() >= REMEMBERED_MAX {
+        let of_host = told.keys().filter(|(known, _)| *known == host).count();
+        if told.contains_key(&key) || of_host >= OF_HOST_MAX || told.len() >= REMEMBERED_MAX {
             return false;
         }
         told.insert(key, Instant::now());
         true
+    }
+
+    fn forget(&self, host: HostId, what: String) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&(host, what));
     }
 }
 
@@ -63,15 +70,32 @@ async fn connection(worker: &Worker, message: &Message) -> Result<(), StoreError
     write(worker, tenant, event).await
 }
 
-/// A receipt that its host did not sign, or that is for another task: it ended nothing.
-pub(crate) async fn receipt(worker: &Worker, settled: &Settled) {
-    if !worker.odd.is_news(settled.host, "receipt") {
-        return;
+/// A receipt that ended nothing, and why that is strange. Says whether it is on record.
+pub(crate) async fn receipt(worker: &Worker, settled: &Settled, odd: &Odd) -> bool {
+    let state = settled.state;
+    let (kind, data) = match odd {
+        Odd::Unproven => ("receipt.refused", json!({"state": state})),
+        Odd::Delivery(refusal) => ("delivery.refused", json!({"state": state, "reason": refusal.name()})),
+        Odd::Contradiction { first, second, outcome } => (
+            "receipt.contradicts",
+            json!({"state": state, "stands": first, "other": second, "other_outcome": outcome}),
+        ),
+        Odd::Late { receipt, outcome } => {
+            ("receipt.late", json!({"state": state, "receipt": receipt, "outcome": outcome}))
+        }
+    };
+    let what = format!("{kind} {}", settled.task);
+    if !worker.odd.is_news(settled.host, &what) {
+        return true;
     }
     let about = About { host: Some(settled.host), plan: Some(settled.plan), task: Some(settled.task) };
-    let event = NewEvent::new("receipt.refused", about, json!({"state": settled.state}));
-    if let Err(error) = write(worker, settled.tenant, event).await {
-        tracing::error!(%error, "a receipt that proves nothing was not recorded");
+    match write(worker, settled.tenant, NewEvent::new(kind, about, data)).await {
+        Ok(()) => true,
+        Err(error) => {
+            worker.odd.forget(settled.host, what);
+            tracing::error!(%error, kind, "what is strange about a receipt was not recorded");
+            false
+        }
     }
 }
 

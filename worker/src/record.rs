@@ -198,12 +198,14 @@ async fn told(worker: &Worker, routes: &HashMap<HostId, Route>, settled: &[Settl
         if let Some(plan) = settled.prepares {
             dispatch::prepare(worker, plan).await;
         }
-        if let (Some(receipt), Some(route)) = (settled.ack, routes.get(&settled.host)) {
+        // What is strange is on record before the host may forget it.
+        let told = match &settled.odd {
+            Some(odd) => odd::receipt(worker, settled, odd).await,
+            None => true,
+        };
+        if let (Some(receipt), Some(route), true) = (settled.ack, routes.get(&settled.host), told) {
             acked += 1;
             acknowledge(worker, *route, settled.task, receipt).await;
-        }
-        if settled.ack.is_none() {
-            odd::receipt(worker, settled).await;
         }
     }
     counters::receipts("acknowledged", acked);

@@ -14,6 +14,7 @@ use legator_core::task::TaskMove;
 use legator_core::time::Timestamp;
 use legator_core::verbs::{self, Call};
 use legator_store::hosts::HostRow;
+use legator_store::secrets::{self as secret_rows, SecretRow};
 use legator_store::{Audited, plans, policies, tasks};
 use legator_wire::receipt::OUTPUT_BYTES_MAX;
 use serde::{Deserialize, Serialize};
@@ -25,7 +26,7 @@ use crate::error::GateError;
 use crate::facts::{self, Over};
 use crate::hosts::{self, Fleet};
 use crate::view::PlanView;
-use crate::{Gate, prepare, undo};
+use crate::{Gate, prepare, secrets, undo};
 
 /// The longest reason, in bytes.
 pub(crate) const REASON_BYTES_MAX: usize = 1000;
@@ -109,6 +110,7 @@ pub(crate) async fn denied(
 async fn asked(gate: &Gate, caller: &Caller, mut ask: Ask) -> Result<PlanView, Failure> {
     caller.need(Permission::MakePlans)?;
     ask.reason = reason(ask.reason)?;
+    let secrets = secrets::take(caller, &ask.verb, &mut ask.args)?;
     let undone = undo::aim(gate, caller, &mut ask).await?;
     let call = verbs::parse(&ask.verb, &ask.args, ask.level)?;
     let fleet = Fleet::of(gate, caller.tenant).await?;
@@ -131,7 +133,9 @@ async fn asked(gate: &Gate, caller: &Caller, mut ask: Ask) -> Result<PlanView, F
     body.hosts = u32::try_from(hosts.len()).unwrap_or(u32::MAX);
     body.output_bytes_max =
         (PLAN_OUTPUT_BYTES_MAX / body.hosts.max(1)).clamp(OUTPUT_BYTES_MIN, OUTPUT_BYTES_MAX);
-    let asking = Asking { body, about, hosts, shown: undone.and_then(|undone| undone.shown) };
+    let secrets = secrets::kept(gate, body.plan, &secrets)?;
+    let shown = undone.and_then(|undone| undone.shown);
+    let asking = Asking { body, about, hosts, shown, secrets };
     match verbs::preparation(&call) {
         Some(reading) => prepare::begin(gate, caller, asking, reading).await,
         None => write(gate, caller, asking).await,
@@ -145,6 +149,8 @@ pub(crate) struct Asking<'a> {
     pub(crate) hosts: Vec<&'a HostRow>,
     /// The digest of the state that an undo goes back over.
     pub(crate) shown: Option<legator_core::digest::Digest>,
+    /// Its secret values, in a box.
+    pub(crate) secrets: Option<SecretRow>,
 }
 
 impl Asking<'_> {
@@ -218,7 +224,7 @@ fn body(gate: &Gate, caller: &Caller, ask: &Ask, call: &Call) -> Result<PlanBody
 
 async fn write(gate: &Gate, caller: &Caller, asking: Asking<'_>) -> Result<PlanView, Failure> {
     let decision = asking.decision(gate, caller).await?;
-    let Asking { body, about, hosts, shown } = asking;
+    let Asking { body, about, hosts, shown, secrets } = asking;
     let now = body.made_at;
     let mut rows = draft::tasks(&body, &hosts, || TaskId::fresh(gate.store.ids()));
     rows.iter_mut().for_each(|task| task.shown = shown);
@@ -232,6 +238,9 @@ async fn write(gate: &Gate, caller: &Caller, asking: Asking<'_>) -> Result<PlanV
     let written = gate.store.write(&op, async |tx| {
         plans::insert(tx, &[&row]).await?;
         tasks::insert(tx, &rows).await?;
+        if let Some(secrets) = secrets.as_ref().filter(|_| !row.state.is_final()) {
+            secret_rows::insert(tx, row.id, secrets).await?;
+        }
         Ok::<_, GateError>(Audited::new((), event))
     });
     written.await?;

@@ -1,7 +1,7 @@
 //! Cancel: a plan is taken back.
 //!
-//! Owns what becomes of its tasks. Invariant: a task that was handed over is not called cancelled; its host is told to stop and says
-//! itself how it ended.
+//! Owns what becomes of its tasks. Invariant: a task that was handed over is not called cancelled on the server's word; its host is told
+//! to stop and says itself, signed, how it ended.
 
 use legator_core::error::Failure;
 use legator_core::event::{About as Subject, NewEvent};
@@ -59,7 +59,9 @@ async fn write(tx: &Tx, plan: PlanId) -> Result<Audited<Vec<(HostId, TaskId)>>, 
     if !tasks::update(tx, &changes).await? {
         return Err(GateError::Conflict);
     }
-    if row.state != PlanState::Running {
+    if row.state == PlanState::Running {
+        row.taken_back = true;
+    } else {
         row.state = row.state.after(PlanMove::Cancel)?;
         row.ended_at = Some(tx.now());
     }

@@ -198,6 +198,7 @@ pub(crate) fn row(plan: &Plan, about: &About, decision: Decision, now: Timestamp
         reading: None,
         prepares: None,
         revoked: false,
+        taken_back: false,
         wave: 0,
         ended_at: state.is_final().then_some(now),
     }

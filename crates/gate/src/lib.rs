@@ -19,9 +19,10 @@ mod prepare;
 mod reap;
 mod revoke;
 mod seal;
+mod secrets;
 mod settle;
 mod undo;
-mod verdict;
+pub mod verdict;
 mod view;
 mod votes;
 mod wave;
@@ -40,12 +41,12 @@ pub use cancel::{cancel, cancel_order};
 pub use decide::{BreakGlass, Decide, decide};
 pub use error::GateError;
 pub use freezes::{FreezeView, NewFreeze, close_freeze, freezes, limits_for, open_freeze};
-pub use policies::{PolicyView, activate_policy, policies, propose_policy, simulate};
+pub use policies::{PolicyView, Simulated, activate_policy, policies, propose_policy, simulate};
 pub use prepare::prepared;
 pub use reap::{Reaped, reap};
 pub use revoke::revoke_approval;
 pub use seal::{Handed, Sealed, resend, seal};
-pub use settle::{Received, Settled, give_back, settle, started};
+pub use settle::{Odd, Received, Settled, give_back, settle, started};
 pub use view::{
     ApprovalView, DecisionView, HostName, KeptView, OutputView, PlanView, TaskView, list_plans, plan_parts,
     plan_view, task_view,

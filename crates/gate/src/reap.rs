@@ -94,12 +94,13 @@ async fn write(tx: &Tx, plan: PlanId) -> Result<Audited<()>, GateError> {
     if !tasks::update(tx, &changes).await? {
         return Err(GateError::Conflict);
     }
-    if row.state != PlanState::Running {
+    let ran = row.state == PlanState::Running;
+    if !ran {
         row.state = row.state.after(PlanMove::Expire)?;
         row.ended_at = Some(now);
     }
     finish(tx, &mut row).await?;
-    let kind = if row.state == PlanState::Finished { "plan.finished" } else { "plan.expired" };
+    let kind = if ran && row.state.is_final() { "plan.finished" } else { "plan.expired" };
     let data = json!({"state": row.state, "expired": changes.len(), "digest": row.digest});
     Ok(Audited::new((), NewEvent::new(kind, Subject::plan(plan), data)))
 }
@@ -147,7 +148,7 @@ async fn write_lost(tx: &Tx, trace: TraceId) -> Result<Audited<Vec<PlanId>>, Gat
     let mut of: Vec<PlanId> = lost.iter().map(|change| change.to.plan).collect();
     of.sort_unstable();
     of.dedup();
-    let ended = plans::finish(tx, &of).await?;
+    let ended: Vec<PlanId> = plans::finish(tx, &of).await?.into_iter().map(|(plan, _)| plan).collect();
     let mut events = lost.iter().map(|change| {
         let task = &change.to;
         let data = json!({"name": task.name, "state": task.state, "reason": task.reason, "grant": task.grant,

@@ -81,8 +81,10 @@ pub(crate) async fn finish(tx: &Tx, row: &mut PlanRow) -> Result<(), GateError> 
     if !plans::update(tx, row).await? {
         return Err(GateError::Conflict);
     }
-    if row.state == PlanState::Running && !plans::finish(tx, &[row.id]).await?.is_empty() {
-        row.state = PlanState::Finished;
+    if row.state == PlanState::Running
+        && let Some((_, ended)) = plans::finish(tx, &[row.id]).await?.pop()
+    {
+        row.state = ended;
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ use legator_core::plan::{PlanBody, PlanMove, PlanState};
 use legator_core::selector::Selector;
 use legator_core::task::{TaskMove, TaskState};
 use legator_core::time::Timestamp;
+use legator_core::verbs::Secrets;
 use legator_store::plans::{GrantRow, PlanRow};
 use legator_store::tasks::{Change, TaskRow};
 use legator_store::{Audited, Op, Tx, freezes as freeze_rows, limits, plans, policies, tasks};
@@ -28,6 +29,7 @@ use crate::freezes::{self, FreezeView};
 use crate::grants::{self, Stamp};
 use crate::hosts::{Fleet, by_id};
 use crate::prepare::requester_roles;
+use crate::secrets;
 use crate::votes::{self, Weighed};
 use crate::wave::{Scene, step};
 
@@ -72,12 +74,14 @@ pub struct Sealed {
 struct Before {
     row: PlanRow,
     fleet: Fleet,
+    secrets: Secrets,
 }
 
 /// Everything that is judged from.
 struct Loaded<'a> {
     row: &'a PlanRow,
     fleet: &'a Fleet,
+    secrets: &'a Secrets,
     tasks: Vec<TaskRow>,
     grants: Vec<GrantRow>,
 }
@@ -86,7 +90,7 @@ async fn load<'a>(tx: &Tx, before: &'a Before) -> Result<Loaded<'a>, GateError> 
     let tasks = tasks::of_plan_in(tx, before.row.id).await?;
     let given_back = tasks.iter().any(|task| task.state == TaskState::Waiting && task.grant.is_some());
     let grants = if given_back { plans::grants_in(tx, before.row.id).await? } else { Vec::new() };
-    Ok(Loaded { row: &before.row, fleet: &before.fleet, tasks, grants })
+    Ok(Loaded { row: &before.row, fleet: &before.fleet, secrets: &before.secrets, tasks, grants })
 }
 
 /// Seals what can be handed over now. Called again, it goes on; a task that was given back is given the same grant.
@@ -106,7 +110,8 @@ pub async fn seal(gate: &Gate, key: &AuthorityKey, plan: PlanId) -> Result<Seale
     if !open || gate.store.clock().now() >= row.expires_at {
         return Ok(idle);
     }
-    let loaded = Before { fleet: Fleet::of(gate, row.tenant).await?, row };
+    let secrets = secrets::of_plan(gate, &row).await?;
+    let loaded = Before { fleet: Fleet::of(gate, row.tenant).await?, row, secrets };
     let op = Op::system(idle.tenant, "dispatch", TraceId::fresh(gate.store.ids()));
     let mut wake_at = None;
     let written = gate.store.write(&op, async |tx| write(gate, tx, (&loaded, key), &mut wake_at).await);
@@ -165,7 +170,9 @@ async fn write(
     let (mut row, mut rows) = (loaded.row.clone(), loaded.tasks.clone());
     let mut sent = Vec::new();
     let mut made = Vec::new();
-    if judged.decision.effect == Effect::Refuse {
+    if row.taken_back {
+        take_back(&mut rows, tx.now())?;
+    } else if judged.decision.effect == Effect::Refuse {
         refuse(&mut row, &mut rows, (&judged.decision, tx.now()))?;
     } else if !judged.weighed.enough(judged.needed) {
         if row.state == PlanState::Approved {
@@ -188,7 +195,9 @@ async fn write(
     let ended = matches!(row.state, PlanState::Approved | PlanState::Running)
         && rows.iter().all(|task| task.state.is_final());
     if ended {
-        row.state = row.state.after(PlanMove::Finish)?;
+        let own = rows.iter().all(|task| matches!(task.state, TaskState::Succeeded | TaskState::Failed));
+        let by = if row.taken_back && !own { PlanMove::Cancel } else { PlanMove::Finish };
+        row.state = row.state.after(by)?;
     }
     row.ended_at = row.state.is_final().then(|| tx.now());
     let changes = changes(&loaded.tasks, &rows);
@@ -206,6 +215,13 @@ async fn write(
     let sealed =
         Sealed { tenant: row.tenant, state: row.state, deliveries, changed: true, wake_at: *wake_at };
     Ok(Audited::new(sealed, event))
+}
+
+/// The plan was taken back while it ran: what waits again, given back by its host, is not handed over once more.
+fn take_back(rows: &mut [TaskRow], now: Timestamp) -> Result<(), GateError> {
+    let why = ("cancelled", "the plan was taken back before this host was started");
+    let mut waiting = rows.iter_mut().filter(|task| task.state == TaskState::Waiting);
+    waiting.try_for_each(|task| draft::end(task, TaskMove::Cancel, now, why))
 }
 
 /// The policy says no by now: what waits is refused; what was handed over ends as it does.
@@ -270,6 +286,7 @@ fn deliver(
     }
     let proofs = grants::proofs(rows, &judged.body);
     let approvals = judged.weighed.envelopes();
+    let digest = loaded.row.digest.ok_or_else(|| GateError::corrupt("plan", "it has no digest"))?;
     let one = |place: &usize| {
         let gone = || GateError::corrupt("task", "it is not among those of its plan");
         let task = rows.get(*place).ok_or_else(gone)?;
@@ -282,6 +299,7 @@ fn deliver(
             approvals: approvals.clone(),
             limits: (judged.limits_version > 0)
                 .then(|| freezes::signed(gate, key, host, (&judged.windows, judged.limits_version, now))),
+            secrets: secrets::for_host(loaded.secrets, &digest, task)?,
         };
         Ok(Handed { host: task.host, task: task.id, edge: host.edge, epoch: host.epoch, delivery })
     };
@@ -329,6 +347,8 @@ pub async fn resend(gate: &Gate, key: &AuthorityKey, host: HostId) -> Result<Vec
         let now = gate.store.clock().now();
         let windows = freezes::parsed(freeze_rows::list(&gate.store, task.tenant).await?, now);
         let votes = legator_store::approvals::list(&gate.store, task.tenant, task.plan).await?;
+        let digest = row.digest.ok_or_else(|| GateError::corrupt("plan", "it has no digest"))?;
+        let secrets = secrets::for_host(&secrets::of_plan(gate, &row).await?, &digest, &task)?;
         let proof = grants::proofs(&all, &body).get(task.place as usize).cloned();
         let delivery = Delivery {
             grant: grants::find(&plans::grants(&gate.store, task.plan).await?, task.place)?,
@@ -337,6 +357,7 @@ pub async fn resend(gate: &Gate, key: &AuthorityKey, host: HostId) -> Result<Vec
             proof: proof.ok_or_else(|| GateError::corrupt("task", "it is not among those of its plan"))?,
             approvals: Weighed { votes, alone: false }.envelopes(),
             limits: (version > 0).then(|| freezes::signed(gate, key, host, (&windows, version, now))),
+            secrets,
         };
         handed.push(Handed { host: task.host, task: task.id, edge: host.edge, epoch: host.epoch, delivery });
     }

@@ -8,12 +8,13 @@ use std::collections::{BTreeSet, HashMap};
 use legator_core::digest::Digest;
 use legator_core::event::{About as Subject, Actor, NewEvent};
 use legator_core::ids::{HostId, PlanId, TaskId, TenantId, TraceId};
-use legator_core::task::{TaskMove, TaskState};
+use legator_core::task::{Outcome, TaskMove, TaskState};
 use legator_store::outputs::{self, NewOutput, Output};
 use legator_store::tasks::{Answered, Change, TaskRow};
 use legator_store::{Audited, Op, Tx, plans, tasks};
 use legator_wire::keys::PublicKey;
 use legator_wire::receipt::{Receipt, Sent};
+use legator_wire::refusal::Refusal;
 use serde_json::{Value, json};
 
 use crate::Gate;
@@ -57,6 +58,34 @@ pub struct Settled {
     pub prepares: Option<PlanId>,
     /// The digest of the receipt, for the host to forget it; nothing when it proves nothing.
     pub ack: Option<Digest>,
+    /// What is strange about it: an alarm, which is to be on record before anything is acknowledged.
+    pub odd: Option<Odd>,
+}
+
+/// What is strange about a receipt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Odd {
+    /// It proves nothing: another signature, another task, or other output than it states.
+    Unproven,
+    /// The host refused a delivery that was not proven to be the authority's for this task: somebody altered it on the way, or used the
+    /// task's id for something else.
+    Delivery(Refusal),
+    /// It is well signed and says something else than the one that stands.
+    Contradiction {
+        /// The digest of the one that stands.
+        first: Digest,
+        /// Its own.
+        second: Digest,
+        /// What it says.
+        outcome: Outcome,
+    },
+    /// It is well signed and came after the task had ended without one.
+    Late {
+        /// Its digest.
+        receipt: Digest,
+        /// What it says.
+        outcome: Outcome,
+    },
 }
 
 /// Folds receipts into their tasks, at most 500 in one transaction. One that names no known task is not among the results.
@@ -120,6 +149,7 @@ fn one(gate: &Gate, received: &Received, answered: &mut Answered, folds: &mut Ve
         plan_final: false,
         prepares: answered.prepares,
         ack,
+        odd: None,
     };
     let own = received.host == task.host && received.key.hex() == task.key;
     let opened = match answered.digest {
@@ -129,8 +159,12 @@ fn one(gate: &Gate, received: &Received, answered: &mut Answered, folds: &mut Ve
     let receipt = match opened {
         Ok(receipt) => receipt,
         Err(unproven) => {
-            tracing::warn!(host = %received.host, task = %task.id, why = ?unproven, "a receipt proves nothing");
-            return settled(task.state, None);
+            tracing::warn!(host = %received.host, task = %task.id, why = ?unproven, "a receipt ends nothing");
+            let odd = match unproven {
+                Unproven::Delivery(refusal) => Odd::Delivery(refusal),
+                _ => Odd::Unproven,
+            };
+            return Settled { odd: Some(odd), ..settled(task.state, None) };
         }
     };
     let digest = sent.receipt.digest();
@@ -139,7 +173,10 @@ fn one(gate: &Gate, received: &Received, answered: &mut Answered, folds: &mut Ve
     }
     let Some(to) = verdict::fold(task, &receipt, sent, gate.store.clock().now()) else {
         tracing::warn!(host = %received.host, task = %task.id, state = %task.state, "a receipt came for a task that has ended");
-        return settled(task.state, Some(digest));
+        return Settled {
+            odd: verdict::after_the_end(task, &receipt, digest),
+            ..settled(task.state, Some(digest))
+        };
     };
     let answer = settled(to.state, Some(digest));
     let output = Output { stdout: sent.stdout.clone(), stderr: sent.stderr.clone() };
@@ -160,7 +197,7 @@ async fn write(tx: &Tx, folds: Vec<Fold>) -> Result<Audited<BTreeSet<PlanId>>, G
     outputs::put(tx, kept.collect()).await?;
     let of: BTreeSet<PlanId> = changes.iter().map(|change| change.to.plan).collect();
     let of: Vec<PlanId> = of.into_iter().collect();
-    let ended: BTreeSet<PlanId> = plans::finish(tx, &of).await?.into_iter().collect();
+    let ended: BTreeSet<PlanId> = plans::finish(tx, &of).await?.into_iter().map(|(plan, _)| plan).collect();
     let trace = tx.op().trace;
     let mut events = folds.iter().map(|fold| told(fold, &ended, trace));
     let Some((op, event)) = events.next() else { return Err(GateError::Nothing) };

@@ -55,8 +55,9 @@ fn values(key: &Key) -> Vec<sea_orm::Value> {
 
 const WHERE: &str = "tenant = ? AND person = ? AND route = ? AND key = ?";
 
-/// Claims a key for a request, whose body has this digest.
+/// Claims a key for a request, whose body has this digest. It is kept under a key, since a body may hold a secret that can be guessed.
 pub async fn begin(store: &Store, key: &Key, request: &Digest) -> Result<Begun, StoreError> {
+    let request = &store.sealer().keyed("idempotency", &request.bytes()[..]);
     store
         .keep(Keeping::Idempotency, async |tx| {
             let old = (tx.now() - KEPT).millis();
@@ -67,15 +68,15 @@ pub async fn begin(store: &Store, key: &Key, request: &Digest) -> Result<Begun, 
             }
             let text =
                 "INSERT INTO idempotency (tenant, person, route, key, request, at) VALUES (?, ?, ?, ?, ?, ?)";
-            let more = [request.bytes().to_vec().into(), tx.now().millis().into()];
+            let more = [request.to_vec().into(), tx.now().millis().into()];
             tx.execute(text, values(key).into_iter().chain(more).collect()).await?;
             Ok(Begun::New)
         })
         .await
 }
 
-fn known(row: &sea_orm::QueryResult, request: &Digest) -> Result<Begun, StoreError> {
-    if sql::column::<Vec<u8>>(row, 0)? != request.bytes() {
+fn known(row: &sea_orm::QueryResult, request: &[u8; 32]) -> Result<Begun, StoreError> {
+    if sql::column::<Vec<u8>>(row, 0)? != request {
         return Ok(Begun::Other);
     }
     let status = sql::column::<Option<i64>>(row, 1)?.and_then(|status| u16::try_from(status).ok());

@@ -25,6 +25,7 @@ pub mod policies;
 pub mod rights;
 mod seal;
 pub mod sealed;
+pub mod secrets;
 pub mod sessions;
 pub mod sql;
 mod store;

@@ -46,6 +46,8 @@ pub struct PlanRow {
     pub prepares: Option<PlanId>,
     /// An approval was taken back.
     pub revoked: bool,
+    /// Somebody took it back while it ran.
+    pub taken_back: bool,
     /// The wave at work, from 1.
     pub wave: u32,
     /// When it ended.
@@ -53,7 +55,7 @@ pub struct PlanRow {
 }
 
 const COLUMNS: &str = "id, tenant, version, state, verb, requester, made_at, decide_by, expires_at, digest, body, about, decision, \
-                       reading, prepares, revoked, wave, ended_at";
+                       reading, prepares, revoked, wave, ended_at, taken_back";
 
 fn time(row: &QueryResult, place: usize) -> Result<Timestamp, StoreError> {
     Ok(Timestamp::from_millis(sql::column(row, place)?))
@@ -89,6 +91,7 @@ fn read(row: &QueryResult) -> Result<PlanRow, StoreError> {
         revoked: sql::column::<i64>(row, 15)? != 0,
         wave: u32::try_from(sql::column::<i64>(row, 16)?).unwrap_or(0),
         ended_at: sql::column::<Option<i64>>(row, 17)?.map(Timestamp::from_millis),
+        taken_back: sql::column::<i64>(row, 18)? != 0,
     })
 }
 
@@ -112,12 +115,13 @@ fn values(plan: &PlanRow) -> Vec<Value> {
         i64::from(plan.revoked).into(),
         i64::from(plan.wave).into(),
         plan.ended_at.map(Timestamp::millis).into(),
+        i64::from(plan.taken_back).into(),
     ]
 }
 
 /// Writes new plans.
 pub async fn insert(tx: &Tx, plans: &[&PlanRow]) -> Result<(), StoreError> {
-    let places = vec!["(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"; plans.len()].join(", ");
+    let places = vec!["(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"; plans.len()].join(", ");
     let text = format!("INSERT INTO plans ({COLUMNS}) VALUES {places}");
     tx.execute(&text, plans.iter().flat_map(|plan| values(plan)).collect()).await?;
     Ok(())
@@ -125,10 +129,12 @@ pub async fn insert(tx: &Tx, plans: &[&PlanRow]) -> Result<(), StoreError> {
 
 /// Writes what became of a plan whose present version is `plan.version`; says whether it was.
 pub async fn update(tx: &Tx, plan: &PlanRow) -> Result<bool, StoreError> {
-    let text = "UPDATE plans SET version = version + 1, state = ?, revoked = ?, wave = ?, ended_at = ? WHERE id = ? AND version = ?";
+    let text = "UPDATE plans SET version = version + 1, state = ?, revoked = ?, taken_back = ?, wave = ?, ended_at = ?
+WHERE id = ? AND version = ?";
     let values = vec![
         plan.state.word().into(),
         i64::from(plan.revoked).into(),
+        i64::from(plan.taken_back).into(),
         i64::from(plan.wave).into(),
         plan.ended_at.map(Timestamp::millis).into(),
         plan.id.to_string().into(),
@@ -154,15 +160,19 @@ WHERE id = ? AND version = ? AND state = 'preparing'";
     Ok(tx.execute(text, values).await? == 1)
 }
 
-/// Ends those of these running plans whose every task has ended; returns them.
-pub async fn finish(tx: &Tx, plans: &[PlanId]) -> Result<Vec<PlanId>, StoreError> {
-    let text = "UPDATE plans SET version = version + 1, state = 'finished', ended_at = ?
+/// Ends those of these running plans whose every task has ended; returns them. One that was taken back ends as cancelled, unless every
+/// host had come to an end of its own.
+pub async fn finish(tx: &Tx, plans: &[PlanId]) -> Result<Vec<(PlanId, PlanState)>, StoreError> {
+    let text = "UPDATE plans SET version = version + 1, ended_at = ?, state = CASE WHEN taken_back = 1 AND EXISTS
+(SELECT 1 FROM tasks WHERE tasks.plan = plans.id AND tasks.state NOT IN ('succeeded', 'failed')) THEN 'cancelled' ELSE 'finished' END
 WHERE id IN (SELECT value FROM json_each(?)) AND state = 'running'
 AND NOT EXISTS (SELECT 1 FROM tasks WHERE tasks.plan = plans.id AND tasks.state IN ('waiting', 'sent', 'running'))
-RETURNING id";
+RETURNING id, state";
     let list = serde_json::to_string(plans).unwrap_or_default();
     let rows = tx.all(text, vec![tx.now().millis().into(), list.into()]).await?;
-    rows.iter().map(|row| sql::parsed(row, 0, "plan")).collect()
+    rows.iter()
+        .map(|row| Ok((sql::parsed(row, 0, "plan")?, sql::parsed(row, 1, "state of a plan")?)))
+        .collect()
 }
 
 /// A plan, of whatever tenant.

@@ -3,6 +3,7 @@
 //! Owns HMAC-SHA256 (RFC 2104) over rows and over sets of rows. Never shows a key; the key never reaches the database.
 //! Invariant: the sum over a set is not stored anywhere, only its seal, so that nothing can be solved for another set.
 
+use crate::secrets::DataSeed;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use legator_core::digest::Digest;
 use legator_core::ids::TenantId;
@@ -72,6 +73,17 @@ impl Sealer {
     /// Seals with `key`; also takes the seals of `older` keys.
     pub fn new(key: [u8; 32], older: &[[u8; 32]]) -> Self {
         Self { keys: std::iter::once(key).chain(older.iter().copied()).map(Key::new).collect() }
+    }
+
+    /// A key of another purpose from each of these, under their names: the first one is the one in use.
+    pub(crate) fn derived(&self, purpose: &str) -> Vec<DataSeed> {
+        let one = |key: &Key| DataSeed { id: key.id.clone(), bytes: Zeroizing::new(key.of(purpose, &[])) };
+        self.keys.iter().map(one).collect()
+    }
+
+    /// A digest that nobody without the key can try values against.
+    pub(crate) fn keyed(&self, purpose: &str, bytes: &[u8]) -> [u8; 32] {
+        self.first(purpose, &[bytes])
     }
 
     /// The name of the key that seals.

@@ -249,8 +249,8 @@ WHERE tasks.host = ? AND tasks.state = 'waiting' AND plans.state IN ('approved',
 pub async fn taken_back(store: &Store, host: Option<HostId>) -> Result<Vec<TaskRow>, StoreError> {
     let of_host = if host.is_some() { "host = ? AND " } else { "" };
     let text = format!(
-        "SELECT {COLUMNS} FROM tasks WHERE {of_host}state IN ('sent', 'running') AND EXISTS (SELECT 1 FROM events
-WHERE events.tenant = tasks.tenant AND events.plan = tasks.plan AND events.kind = 'plan.cancelled') LIMIT 500"
+        "SELECT {COLUMNS} FROM tasks WHERE {of_host}state IN ('sent', 'running') AND plan IN
+(SELECT id FROM plans WHERE taken_back = 1 AND state = 'running') LIMIT 500"
     );
     let values = host.map(|host| host.to_string().into()).into_iter().collect();
     sql::all(store.reader(), &text, values).await?.iter().map(read).collect()

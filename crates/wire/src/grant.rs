@@ -8,6 +8,7 @@ use crate::dsse::{Envelope, Payload, Unsealed, b64};
 use crate::keys::PublicKey;
 use crate::order::Limits;
 use crate::refusal::Refusal;
+use crate::secret::Boxed;
 use legator_core::digest::Digest;
 use legator_core::ids::{ApprovalId, HostId, PersonId};
 use legator_core::level::Level;
@@ -86,6 +87,9 @@ pub struct Delivery {
     /// The host's limits, where the grant names a version of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Envelope>,
+    /// The values of secret arguments, sealed to this host's key; the plan commits to them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secrets: Option<Boxed>,
 }
 
 /// An approver of a host's own list.

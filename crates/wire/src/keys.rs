@@ -50,6 +50,11 @@ impl PublicKey {
         Digest::of(&self.0.to_bytes())
     }
 
+    /// The same key for X25519 (RFC 7748): what is sealed to it, its holder alone opens.
+    pub fn agreement(&self) -> [u8; 32] {
+        self.0.to_montgomery().to_bytes()
+    }
+
     /// Whether `signature`, 64 bytes, is this key's over `message` (strict: no other form of the same signature).
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
         Signature::from_slice(signature)
@@ -107,7 +112,7 @@ pub trait Signer {
     fn sign(&self, message: &[u8]) -> Vec<u8>;
 }
 
-// Four roles, one shape: distinct types are the point, so a function would not do.
+// Five roles, one shape: distinct types are the point, so a function would not do.
 macro_rules! secret_key {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -123,6 +128,11 @@ macro_rules! secret_key {
             /// The 32 secret bytes, for the file that keeps them.
             pub fn secret(&self) -> [u8; 32] {
                 self.0.to_bytes()
+            }
+
+            /// The secret half of `PublicKey::agreement`.
+            pub fn agreement(&self) -> [u8; 32] {
+                self.0.to_scalar_bytes()
             }
         }
 
@@ -152,6 +162,8 @@ secret_key!(/// A person's own key for approvals.
     ApproverKey);
 secret_key!(/// The notary's key for checkpoints.
     CheckpointKey);
+secret_key!(/// The installation's data key: what is sealed to it waits in the database. It signs nothing.
+    DataKey);
 
 #[cfg(test)]
 mod tests {

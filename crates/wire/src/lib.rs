@@ -16,3 +16,4 @@ pub mod keys;
 pub mod order;
 pub mod receipt;
 pub mod refusal;
+pub mod secret;

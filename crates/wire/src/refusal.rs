@@ -77,6 +77,57 @@ refusals! {
     NotApplicable => "not-applicable",
     /// A clone of this host is about; commands are held back.
     Cloned => "cloned",
+    /// Secret values are not those that the plan commits to, or did not come.
+    SecretsMismatch => "secrets-mismatch",
+    /// Nothing can be kept on disk at the moment, not even this refusal: the same grant may come again.
+    NotKept => "not-kept",
+}
+
+impl Refusal {
+    /// Whether the task's id is used up by it, so that nothing will ever run under that id: then the task has ended.
+    ///
+    /// The others end nothing. Whoever carries frames can alter or leave out bytes, provoke such a refusal, and deliver the true grant
+    /// afterwards: the task would run although its record says that it was refused. So what says that *this delivery* was not proven
+    /// to be the authority's word for this task is an alarm and no end, and so is a refusal that the probe could not put on disk.
+    ///
+    /// Some that use the id up can be provoked by leaving something out too (limits, approvals). That costs the task, as dropping its
+    /// grant would, and nothing more: the probe answers the true grant with the same refusal, so the record stays true.
+    pub const fn uses_id(self) -> bool {
+        match self {
+            Self::Malformed
+            | Self::BadSignature
+            | Self::OtherInstallation
+            | Self::OtherHost
+            | Self::OtherPlan
+            | Self::BadLeaf
+            | Self::UsedBefore
+            | Self::SecretsMismatch
+            | Self::NotKept => false,
+            Self::Expired
+            | Self::NotYetValid
+            | Self::HighWater
+            | Self::QuorumMissing
+            | Self::AboveMaxLevel
+            | Self::AboveCeiling
+            | Self::LimitsMissing
+            | Self::Frozen
+            | Self::UnknownVerb
+            | Self::BadArguments
+            | Self::ChangedPreImage
+            | Self::NoRoom
+            | Self::ClockOff
+            | Self::CageNotFull
+            | Self::NoUndo
+            | Self::Secret
+            | Self::NotApplicable
+            | Self::Cloned => true,
+        }
+    }
+
+    /// The refusal of this name.
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|refusal| refusal.name() == name)
+    }
 }
 
 impl fmt::Display for Refusal {

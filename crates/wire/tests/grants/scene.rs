@@ -177,6 +177,7 @@ impl Scene {
             proof: merkle::inclusion(&hashes, self.mine).unwrap(),
             approvals: self.approvals.clone(),
             limits: None,
+            secrets: None,
         }
     }
 
