@@ -9,10 +9,13 @@ use futures::future::BoxFuture;
 use serde_json::{Value, json};
 
 use crate::assembly::Assembly;
-use crate::http::Http;
+use crate::frames::Framing;
+use crate::http::{Http, Protocol};
 use crate::llm::{Llm, LlmError, Message, ModelCall, Prompt, Reply};
 
 const VERSION: &str = "2023-06-01";
+pub(crate) const PROTOCOL: Protocol =
+    Protocol { framing: Framing::Events, kinds: &["text/event-stream"], take };
 
 /// The provider.
 pub(crate) struct Anthropic {
@@ -36,7 +39,7 @@ impl Llm for Anthropic {
         prompt: &'a Prompt,
         said: &'a mut (dyn FnMut(&str) + Send),
     ) -> BoxFuture<'a, Result<Reply, LlmError>> {
-        async move { self.http.stream(&body(&self.model, prompt), take, said).await }.boxed()
+        async move { self.http.stream(&body(&self.model, prompt), &PROTOCOL, said).await }.boxed()
     }
 }
 

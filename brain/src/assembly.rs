@@ -56,6 +56,11 @@ impl Assembly {
         Ok(())
     }
 
+    /// How many calls have begun.
+    pub(crate) fn calls_count(&self) -> u64 {
+        self.calls.len() as u64
+    }
+
     /// The reply, when the stream said that it is complete.
     pub(crate) fn reply(self) -> Result<Reply, LlmError> {
         if !self.finished {

@@ -1,7 +1,7 @@
 //! One streaming request to a provider.
 //!
-//! Owns the deadlines, the bounded retries and the reading of server-sent events (WHATWG HTML, section 9.2). Never follows a redirect, so a
-//! key stays with whom it is for, and reads no proxy from the environment. Invariant: whatever the other side does, it ends.
+//! Owns the deadlines and the bounded retries. Never follows a redirect, so a key stays with whom it is for, and reads no proxy from the
+//! environment. Invariant: whatever the other side does, it ends.
 
 use std::time::Duration;
 
@@ -12,13 +12,14 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use crate::assembly::Assembly;
+use crate::frames::{Frames, Framing};
 use crate::llm::{LlmError, Reply};
 
 const CONNECT: Duration = Duration::from_secs(10);
 const RETRIES_MAX: u32 = 2;
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(20);
-const LINE_BYTES_MAX: usize = 512 * 1024;
-const STREAM_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// How long more is waited for after the reply is whole: some providers tell the tokens then, some leave the stream open.
+const AFTER_THE_END: Duration = Duration::from_secs(2);
 const ERROR_BYTES_MAX: usize = 4 * 1024;
 
 /// A client of one provider.
@@ -29,8 +30,18 @@ pub(crate) struct Http {
     stall: Duration,
 }
 
-/// What an event of a stream says, to put into the assembly.
+/// What a message of a stream says, to put into the assembly.
 pub(crate) type Take = fn(&mut Assembly, &Value, &mut (dyn FnMut(&str) + Send)) -> Result<(), LlmError>;
+
+/// How a provider answers.
+pub(crate) struct Protocol {
+    /// How its messages are told apart.
+    pub(crate) framing: Framing,
+    /// The content types that its streams have.
+    pub(crate) kinds: &'static [&'static str],
+    /// What a message says.
+    pub(crate) take: Take,
+}
 
 impl Http {
     /// A client that posts to this address and takes so long a silence.
@@ -49,34 +60,47 @@ impl Http {
     pub(crate) async fn stream(
         &self,
         body: &Value,
-        take: Take,
+        protocol: &Protocol,
         said: &mut (dyn FnMut(&str) + Send),
     ) -> Result<Reply, LlmError> {
         let response = self.begin(body).await?;
-        let mut events = Events::default();
+        let response = self.is_stream(response, protocol).await?;
+        let mut frames = Frames::new(protocol.framing);
         let mut assembly = Assembly::default();
         let mut bytes = response.bytes_stream();
         loop {
-            let next = timeout(self.stall, bytes.next()).await.map_err(|_| LlmError::Stalled(self.stall))?;
-            let chunk = match next {
-                Some(Ok(chunk)) => chunk,
-                Some(Err(_)) => return Err(LlmError::CutOff),
-                None => return assembly.reply(),
-            };
-            events.push(&chunk)?;
-            while let Some(data) = events.next()? {
-                if data == "[DONE]" {
-                    assembly.finished = true;
+            let patience = if assembly.finished { AFTER_THE_END.min(self.stall) } else { self.stall };
+            let chunk = match timeout(patience, bytes.next()).await {
+                Ok(Some(Ok(chunk))) => chunk,
+                // A whole reply counts, however its stream goes on.
+                Ok(Some(Err(_))) | Err(_) if assembly.finished => return assembly.reply(),
+                Ok(Some(Err(_))) => return Err(LlmError::CutOff),
+                Err(_) => return Err(LlmError::Stalled(self.stall)),
+                Ok(None) => {
+                    let rest = frames.rest();
+                    rest.map(|data| taken(&mut assembly, &data, (protocol, &mut *said))).transpose()?;
                     return assembly.reply();
                 }
-                let event: Value = serde_json::from_str(&data)
-                    .map_err(|_| LlmError::Unreadable(format!("an event is no JSON: {}", brief(&data))))?;
-                if let Some(error) = event.get("error").filter(|error| !error.is_null()) {
-                    return Err(said_no(error));
+            };
+            frames.push(&chunk)?;
+            while let Some(data) = frames.next()? {
+                if taken(&mut assembly, &data, (protocol, &mut *said))? {
+                    return assembly.reply();
                 }
-                take(&mut assembly, &event, said)?;
             }
         }
+    }
+
+    /// A page or a document is no stream, whatever its status says.
+    async fn is_stream(&self, response: Response, protocol: &Protocol) -> Result<Response, LlmError> {
+        let kind =
+            response.headers().get("content-type").and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        if kind.is_empty() || protocol.kinds.contains(&kind.as_str()) {
+            return Ok(response);
+        }
+        let why = self.why(response).await;
+        Err(LlmError::Unreadable(format!("it is {}, no stream: {why}", brief(&kind))))
     }
 
     async fn begin(&self, body: &Value) -> Result<Response, LlmError> {
@@ -123,6 +147,25 @@ impl Http {
     }
 }
 
+/// Puts one message into the assembly; true when it was the last one.
+pub(crate) fn taken(
+    assembly: &mut Assembly,
+    data: &str,
+    (protocol, said): (&Protocol, &mut (dyn FnMut(&str) + Send)),
+) -> Result<bool, LlmError> {
+    if data == "[DONE]" {
+        assembly.finished = true;
+        return Ok(true);
+    }
+    let event: Value = serde_json::from_str(data)
+        .map_err(|_| LlmError::Unreadable(format!("an event is no JSON: {}", brief(data))))?;
+    if let Some(error) = event.get("error").filter(|error| !error.is_null()) {
+        return Err(said_no(error));
+    }
+    (protocol.take)(assembly, &event, said)?;
+    Ok(false)
+}
+
 fn said_no(error: &Value) -> LlmError {
     let message =
         error.get("message").and_then(Value::as_str).or_else(|| error.as_str()).unwrap_or("no reason given");
@@ -142,79 +185,4 @@ fn plain(why: &reqwest::Error) -> String {
 fn retry_after(response: &Response) -> Option<Duration> {
     let header = response.headers().get("retry-after")?.to_str().ok()?;
     header.trim().parse().ok().map(Duration::from_secs)
-}
-
-/// The `data` of server-sent events, put together from pieces of any size.
-#[derive(Default)]
-struct Events {
-    pending: Vec<u8>,
-    read: usize,
-    data: String,
-}
-
-impl Events {
-    fn push(&mut self, chunk: &[u8]) -> Result<(), LlmError> {
-        self.read += chunk.len();
-        if self.read > STREAM_BYTES_MAX || self.pending.len() + chunk.len() > STREAM_BYTES_MAX {
-            return Err(LlmError::TooLong(STREAM_BYTES_MAX));
-        }
-        self.pending.extend_from_slice(chunk);
-        Ok(())
-    }
-
-    fn next(&mut self) -> Result<Option<String>, LlmError> {
-        while let Some(end) = self.pending.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = self.pending.drain(..=end).collect();
-            let line = String::from_utf8_lossy(&line);
-            let line = line.trim_end_matches(['\n', '\r']);
-            if line.is_empty() {
-                if !self.data.is_empty() {
-                    return Ok(Some(std::mem::take(&mut self.data)));
-                }
-                continue;
-            }
-            if let Some(data) = line.strip_prefix("data:") {
-                if self.data.len() + data.len() > LINE_BYTES_MAX {
-                    return Err(LlmError::TooLong(LINE_BYTES_MAX));
-                }
-                if !self.data.is_empty() {
-                    self.data.push('\n');
-                }
-                self.data.push_str(data.strip_prefix(' ').unwrap_or(data));
-            }
-        }
-        match self.pending.len() > LINE_BYTES_MAX {
-            true => Err(LlmError::TooLong(LINE_BYTES_MAX)),
-            false => Ok(None),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn events_come_whole_however_they_are_cut() -> Result<(), LlmError> {
-        let stream = b": hi\r\nevent: x\r\ndata: {\"a\":\r\ndata: 1}\r\n\r\ndata:[DONE]\n\n";
-        for size in 1..stream.len() {
-            let mut events = Events::default();
-            let mut got = Vec::new();
-            for chunk in stream.chunks(size) {
-                events.push(chunk)?;
-                while let Some(data) = events.next()? {
-                    got.push(data);
-                }
-            }
-            assert_eq!(got, ["{\"a\":\n1}", "[DONE]"]);
-        }
-        Ok(())
-    }
-
-    #[test]
-    fn a_line_without_end_is_refused() {
-        let mut events = Events::default();
-        assert!(events.push(&vec![b'x'; LINE_BYTES_MAX + 1]).is_ok());
-        assert!(events.next().is_err());
-    }
 }

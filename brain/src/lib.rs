@@ -5,10 +5,14 @@
 
 mod anthropic;
 mod assembly;
+mod frames;
 mod http;
+mod live;
 pub mod llm;
+mod ollama;
 mod openai;
 mod prompt;
+pub mod recorded;
 mod serve;
 mod settings;
 mod think;

@@ -147,6 +147,24 @@ impl LlmError {
     }
 }
 
+/// How many tokens a prompt has, counted by four bytes a token, tools included.
+pub(crate) fn guessed_tokens(prompt: &Prompt) -> u64 {
+    let messages = prompt.messages.iter().map(|message| match message {
+        Message::Person(text) => text.len(),
+        Message::Model { text, calls } => text.len() + calls.iter().map(bytes_of).sum::<usize>(),
+        Message::Results(results) => results.iter().map(|(id, text)| id.len() + text.len()).sum(),
+    });
+    let tools =
+        prompt.tools.iter().map(|tool| tool.name.len() + tool.summary.len() + tool.schema.to_string().len());
+    let bytes = prompt.system.len() + messages.sum::<usize>() + tools.sum::<usize>();
+    u64::try_from(bytes / 4).unwrap_or(u64::MAX)
+}
+
+/// How large a call is, in bytes.
+pub(crate) fn bytes_of(call: &ModelCall) -> usize {
+    call.name.len() + call.args.to_string().len()
+}
+
 /// A provider of a language model.
 pub trait Llm: Send + Sync {
     /// Asks, and tells each piece of text as it comes.

@@ -1,4 +1,4 @@
-//! Providers that speak OpenAI's chat completions: OpenAI itself, vLLM, llama.cpp, and Ollama's endpoint of that kind.
+//! Providers that speak OpenAI's chat completions: OpenAI itself, vLLM, llama.cpp and many others.
 //!
 //! Owns that form of requests and of streamed pieces. Invariant: a reply counts only with a `finish_reason` or `[DONE]`.
 
@@ -9,8 +9,12 @@ use futures::future::BoxFuture;
 use serde_json::{Value, json};
 
 use crate::assembly::Assembly;
-use crate::http::Http;
+use crate::frames::Framing;
+use crate::http::{Http, Protocol};
 use crate::llm::{Llm, LlmError, Message, ModelCall, Prompt, Reply};
+
+pub(crate) const PROTOCOL: Protocol =
+    Protocol { framing: Framing::Events, kinds: &["text/event-stream"], take };
 
 /// A provider of this kind.
 pub(crate) struct OpenAi {
@@ -33,7 +37,17 @@ impl Llm for OpenAi {
         prompt: &'a Prompt,
         said: &'a mut (dyn FnMut(&str) + Send),
     ) -> BoxFuture<'a, Result<Reply, LlmError>> {
-        async move { self.http.stream(&body(&self.model, prompt), take, said).await }.boxed()
+        async move {
+            let body = body(&self.model, prompt);
+            match self.http.stream(&body, &PROTOCOL, said).await {
+                // Newer models of OpenAI take the bound by another name, and no temperature.
+                Err(LlmError::Status { status: 400, detail }) if detail.contains("max_completion_tokens") => {
+                    self.http.stream(&renamed(body), &PROTOCOL, said).await
+                }
+                done => done,
+            }
+        }
+        .boxed()
     }
 }
 
@@ -62,6 +76,16 @@ fn body(model: &str, prompt: &Prompt) -> Value {
         .collect();
     if let (Value::Object(body), false) = (&mut body, tools.is_empty()) {
         body.insert("tools".to_owned(), Value::Array(tools));
+    }
+    body
+}
+
+fn renamed(mut body: Value) -> Value {
+    if let Value::Object(fields) = &mut body {
+        fields.remove("temperature");
+        if let Some(most) = fields.remove("max_tokens") {
+            fields.insert("max_completion_tokens".to_owned(), most);
+        }
     }
     body
 }

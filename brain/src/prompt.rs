@@ -1,7 +1,7 @@
 //! A turn as a model reads it.
 //!
 //! Owns the rules given to the model and the marking of what hosts said. Invariant: every byte of a host stands on a line that begins with
-//! `| ` between two lines of the server's, control tokens of chat templates in it are broken up, and credentials are taken out of everything.
+//! `| ` between two lines of the server's; control tokens of chat templates are broken up, and credentials taken out, everywhere.
 
 use legator_core::brain::{Called, Piece, Round, Scope, TurnSent};
 use legator_core::text;
@@ -21,9 +21,11 @@ How it works:
 - Answer in the person's language, briefly, in plain text.";
 
 /// What stands in the prompt where a chat template's own marks stood.
-const MARKS: [(&str, &str); 16] = [
+const MARKS: [(&str, &str); 24] = [
     ("<|", "<·|"),
     ("|>", "|·>"),
+    ("<｜", "<·｜"),
+    ("｜>", "｜·>"),
     ("[INST]", "[·INST]"),
     ("[/INST]", "[·/INST]"),
     ("<<SYS>>", "<·<SYS>>"),
@@ -33,11 +35,17 @@ const MARKS: [(&str, &str); 16] = [
     ("<start_of_turn>", "<·start_of_turn>"),
     ("<end_of_turn>", "<·end_of_turn>"),
     ("[TOOL_CALLS]", "[·TOOL_CALLS]"),
-    ("<tool_call", "<·tool_call"),
-    ("</tool_call", "<·/tool_call"),
-    ("<tool_result", "<·tool_result"),
-    ("</tool_result", "<·/tool_result"),
+    ("[TOOL_RESULTS]", "[·TOOL_RESULTS]"),
+    ("[AVAILABLE_TOOLS]", "[·AVAILABLE_TOOLS]"),
+    ("<tool_", "<·tool_"),
+    ("</tool_", "<·/tool_"),
+    ("<function", "<·function"),
+    ("</function", "<·/function"),
+    ("<invoke", "<·invoke"),
+    ("</invoke", "<·/invoke"),
     ("<think>", "<·think>"),
+    ("</think>", "<·/think>"),
+    ("<bos>", "<·bos>"),
 ];
 
 /// The prompt of a turn, for a reply of at most so many tokens.
@@ -131,8 +139,9 @@ fn unmarked(text: &str) -> String {
     })
 }
 
+/// What is said to a model: without credentials, and without marks, also where it repeats itself or quotes a host.
 fn clean(text: &str) -> String {
-    text::redact(text)
+    unmarked(&text::redact(text))
 }
 
 #[cfg(test)]

@@ -14,11 +14,15 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
 use tokio_util::sync::CancellationToken;
 
+use crate::live::Live;
 use crate::llm::{Llm, LlmError};
 use crate::settings::{Bounds, Settings};
 use crate::think::think;
 
+/// How many turns a model is asked about at once; others wait, and say that they do.
 const TURNS_AT_ONCE: usize = 16;
+/// How many turns may be asked about or wait.
+const TURNS_MAX: usize = 256;
 const SAY_EVERY: Duration = Duration::from_millis(80);
 const WORKING_EVERY: Duration = Duration::from_secs(4);
 const STEP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -45,6 +49,8 @@ pub struct Brain {
     pub llm: Arc<dyn Llm>,
     /// What a turn may cost.
     pub bounds: Bounds,
+    /// How many turns the model may still be asked about at once.
+    pub room: Arc<Semaphore>,
 }
 
 /// Thinks about turns until the shutdown; without a model it ends at once, and nobody answers turns.
@@ -53,24 +59,21 @@ pub async fn run(settings: Settings, bus: Bus, shutdown: CancellationToken) -> R
         tracing::info!("no language model is set: chats answer 503");
         return Ok(());
     };
-    let brain = Brain { llm: model.connect()?, bounds: settings.bounds, bus };
+    let room = Arc::new(Semaphore::new(TURNS_AT_ONCE));
+    let brain = Brain { llm: model.connect()?, bounds: settings.bounds, bus, room };
     let status = serde_json::to_vec(&model.status()).unwrap_or_default();
     let mut turns = brain.bus.queue_subscribe(subject::turns(), "brain").await?;
     let mut asked = brain.bus.queue_subscribe(subject::brain(), "brain").await?;
-    let room = Arc::new(Semaphore::new(TURNS_AT_ONCE));
     let mut thinking = JoinSet::new();
     loop {
         tokio::select! {
             () = shutdown.cancelled() => break,
             Some(message) = asked.next() => drop(brain.bus.reply(&message, status.clone()).await),
             Some(message) = turns.next() => {
-                // Without room the message is dropped: the worker's sweep sends the turn again.
-                if let Ok(permit) = room.clone().try_acquire_owned() {
+                // Beyond that the message is dropped: the worker's sweep sends the turn again.
+                if thinking.len() < TURNS_MAX {
                     let brain = brain.clone();
-                    thinking.spawn(async move {
-                        brain.take_up(message).await;
-                        drop(permit);
-                    });
+                    thinking.spawn(async move { brain.take_up(message).await });
                 }
             }
             Some(_) = thinking.join_next() => {}
@@ -96,20 +99,24 @@ impl Brain {
     pub async fn think(&self, turn: &TurnSent) {
         let (tell, mut told) = mpsc::channel::<String>(PIECES_MAX);
         let mut said = move |piece: &str| drop(tell.try_send(piece.to_owned()));
-        let thought = think(turn, self.llm.as_ref(), &self.bounds, &mut said);
+        let thought = async {
+            // A semaphore that nobody closes gives a permit.
+            let _permit = self.room.acquire().await;
+            think(turn, self.llm.as_ref(), &self.bounds, &mut said).await
+        };
         tokio::pin!(thought);
         let mut say = interval(SAY_EVERY);
         let mut working = interval_at(Instant::now() + WORKING_EVERY, WORKING_EVERY);
         say.set_missed_tick_behavior(MissedTickBehavior::Delay);
         working.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut so_far, mut fresh) = (String::new(), String::new());
+        let mut live = Live::default();
         let (step, used) = loop {
             tokio::select! {
                 done = &mut thought => break done,
-                Some(piece) = told.recv() => fresh.push_str(&piece),
-                _ = say.tick() => self.say(turn, &mut fresh, &mut so_far).await,
+                Some(piece) = told.recv() => live.push(&piece),
+                _ = say.tick() => self.say(turn, &mut live).await,
                 _ = working.tick() => {
-                    let text = text::brief(&text::redact(&so_far), 4096);
+                    let text = text::brief(live.shown(), 4096);
                     let taken = self.tell(turn, BrainStep::Working { text }, Usage::default()).await;
                     if !matches!(taken, Ok(StepTaken::Taken) | Err(_)) {
                         return;
@@ -120,15 +127,10 @@ impl Brain {
         self.deliver(turn, step, used).await;
     }
 
-    /// The words since the last time, for display; credentials are taken out of whole lines and of what is so far.
-    async fn say(&self, turn: &TurnSent, fresh: &mut String, so_far: &mut String) {
-        if fresh.is_empty() {
-            return;
-        }
-        let clean = text::redact(&text::shown(fresh));
-        so_far.push_str(fresh);
-        fresh.clear();
-        let said = Said { turn: turn.turn, fence: turn.fence, text: clean };
+    /// The words since the last time, for display.
+    async fn say(&self, turn: &TurnSent, live: &mut Live) {
+        let Some(text) = live.fresh(&turn.question) else { return };
+        let said = Said { turn: turn.turn, fence: turn.fence, text };
         let body = serde_json::to_vec(&said).unwrap_or_default();
         drop(self.bus.publish(&subject::say(host(turn.scope), turn.turn), body).await);
     }

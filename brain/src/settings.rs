@@ -12,6 +12,7 @@ use legator_core::span::Span;
 
 use crate::anthropic::Anthropic;
 use crate::llm::{Llm, LlmError};
+use crate::ollama::Ollama;
 use crate::openai::OpenAi;
 
 /// What to set to have chats.
@@ -50,7 +51,7 @@ pub struct BadSetting {
 pub enum Provider {
     /// OpenAI, or anything that speaks its chat completions.
     OpenAi,
-    /// Ollama, by its endpoint of that kind.
+    /// Ollama, by its own chat.
     Ollama,
     /// Anthropic.
     Anthropic,
@@ -161,7 +162,7 @@ impl Provider {
     const fn url(self) -> &'static str {
         match self {
             Self::OpenAi => "https://api.openai.com/v1",
-            Self::Ollama => "http://127.0.0.1:11434/v1",
+            Self::Ollama => "http://127.0.0.1:11434",
             Self::Anthropic => "https://api.anthropic.com",
         }
     }
@@ -186,9 +187,8 @@ impl Model {
     pub fn connect(&self) -> Result<Arc<dyn Llm>, LlmError> {
         let key = self.key.as_ref().map(|key| key.0.as_str());
         Ok(match self.provider {
-            Provider::OpenAi | Provider::Ollama => {
-                Arc::new(OpenAi::new(&self.url, &self.name, key, self.stall)?)
-            }
+            Provider::OpenAi => Arc::new(OpenAi::new(&self.url, &self.name, key, self.stall)?),
+            Provider::Ollama => Arc::new(Ollama::new(&self.url, &self.name, key, self.stall)?),
             Provider::Anthropic => Arc::new(Anthropic::new(&self.url, &self.name, key, self.stall)?),
         })
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use legator_core::brain::{BrainStep, CallSent, TurnSent, Usage};
 use tokio::time::timeout;
 
-use crate::llm::{Llm, LlmError, Prompt, Reply};
+use crate::llm::{Llm, LlmError, Prompt, Reply, bytes_of, guessed_tokens};
 use crate::prompt::prompt;
 use crate::settings::Bounds;
 
@@ -23,6 +23,10 @@ pub async fn think(
         Err(over) => return (over, Usage::default()),
     };
     let prompt = prompt(turn, bounds.answer_tokens);
+    let prompt = match affordable(prompt, &turn.used, bounds) {
+        Ok(prompt) => prompt,
+        Err(over) => return (over, Usage::default()),
+    };
     let began = Instant::now();
     let reply = timeout(time, llm.ask(&prompt, said)).await.unwrap_or(Err(LlmError::TimeOver));
     let model_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -43,7 +47,6 @@ pub async fn think(
 /// How long the model may still be at work, or which bound is reached.
 fn left(used: &Usage, bounds: &Bounds) -> Result<Duration, BrainStep> {
     let time = bounds.time.saturating_sub(Duration::from_millis(used.model_ms));
-    let tokens = used.tokens_in.saturating_add(used.tokens_out);
     if used.rounds >= bounds.rounds {
         return Err(over(
             "turn-steps",
@@ -53,18 +56,37 @@ fn left(used: &Usage, bounds: &Bounds) -> Result<Duration, BrainStep> {
     if time < Duration::from_millis(100) {
         return Err(failed(&LlmError::TimeOver));
     }
-    if tokens >= bounds.tokens {
-        return Err(over(
-            "turn-tokens",
-            format!("the turn used {tokens} tokens, its bound is {}", bounds.tokens),
-        ));
+    Ok(time)
+}
+
+/// The prompt with as many tokens for the reply as the turn has left, or which bound it would break.
+fn affordable(prompt: Prompt, used: &Usage, bounds: &Bounds) -> Result<Prompt, BrainStep> {
+    let tokens = used.tokens_in.saturating_add(used.tokens_out);
+    let asks = guessed_tokens(&prompt);
+    let left = bounds.tokens.saturating_sub(tokens).saturating_sub(asks);
+    if left == 0 {
+        let detail = format!(
+            "the turn used {tokens} tokens and would need {asks} more, its bound is {}",
+            bounds.tokens
+        );
+        return Err(over("turn-tokens", detail));
     }
-    match bounds.cost_micros {
-        Some(most) if used.cost_micros >= most => {
-            Err(over("turn-cost", "the turn's cost is at its bound".to_owned()))
-        }
-        _ => Ok(time),
+    let broke = match bounds.cost_micros {
+        Some(most) => used.cost_micros.saturating_add(cost(bounds, asks, 0)) >= most,
+        None => false,
+    };
+    if broke {
+        return Err(over("turn-cost", "the turn's cost is at its bound".to_owned()));
     }
+    let tokens_max = prompt.tokens_max.min(u32::try_from(left).unwrap_or(u32::MAX));
+    Ok(Prompt { tokens_max, ..prompt })
+}
+
+/// What so many tokens cost, in millionths.
+fn cost(bounds: &Bounds, tokens_in: u64, tokens_out: u64) -> u64 {
+    let cost = u128::from(tokens_in) * u128::from(bounds.price_in_micros)
+        + u128::from(tokens_out) * u128::from(bounds.price_out_micros);
+    u64::try_from(cost.div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }
 
 fn over(code: &str, detail: String) -> BrainStep {
@@ -101,12 +123,9 @@ fn step(reply: Reply) -> BrainStep {
 
 /// What a reply cost; counted by four bytes a token where the provider does not say.
 fn usage(prompt: &Prompt, reply: &Reply, bounds: &Bounds, model_ms: u64) -> Usage {
-    let guessed = |bytes: usize| u64::try_from(bytes / 4).unwrap_or(u64::MAX);
-    let tokens_in = reply.tokens_in.unwrap_or_else(|| guessed(format!("{prompt:?}").len()));
-    let calls: usize = reply.calls.iter().map(|call| call.args.to_string().len()).sum();
-    let tokens_out = reply.tokens_out.unwrap_or_else(|| guessed(reply.text.len() + calls));
-    let cost = u128::from(tokens_in) * u128::from(bounds.price_in_micros)
-        + u128::from(tokens_out) * u128::from(bounds.price_out_micros);
-    let cost_micros = u64::try_from(cost.div_ceil(1_000_000)).unwrap_or(u64::MAX);
+    let tokens_in = reply.tokens_in.unwrap_or_else(|| guessed_tokens(prompt));
+    let said = reply.text.len() + reply.calls.iter().map(bytes_of).sum::<usize>();
+    let tokens_out = reply.tokens_out.unwrap_or_else(|| u64::try_from(said / 4).unwrap_or(u64::MAX));
+    let cost_micros = cost(bounds, tokens_in, tokens_out);
     Usage { rounds: 1, tokens_in, tokens_out, cost_micros, model_ms }
 }

@@ -1,4 +1,4 @@
-//! The brain alone against a scripted model over real HTTP: both dialects, each misbehaviour, every bound.
+//! The brain alone against a scripted model over real HTTP: every dialect, each misbehaviour, every bound.
 //!
 //! Proves that whatever a provider does, a turn gets one clear step in time and nothing hangs.
 #![allow(
@@ -9,6 +9,7 @@
     clippy::print_stderr
 )]
 
+use futures::StreamExt as _;
 use std::time::{Duration, Instant};
 
 use legator_brain::{Brain, Settings, think};
@@ -17,7 +18,7 @@ use legator_core::brain::{
     BrainStep, Called, Piece, Round, Scope, StepSent, StepTaken, TurnSent, Usage, tools,
 };
 use legator_core::ids::{ChatId, HostId, TurnId};
-use legator_testkit::model::{Model, Play};
+use legator_testkit::model::{Dialect, Model, Play};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -40,7 +41,11 @@ fn turn(question: &str) -> TurnSent {
 }
 
 fn settings(model: &Model, more: &[(&str, &str)]) -> Settings {
-    let base = model.settings();
+    settings_in(Dialect::OpenAi, model, more)
+}
+
+fn settings_in(dialect: Dialect, model: &Model, more: &[(&str, &str)]) -> Settings {
+    let base = model.settings_in(dialect);
     Settings::from_map(|name| {
         let own = more.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
         own.or_else(|| base(name)).or_else(|| (name == "LEGATOR_LLM_STALL").then(|| "1s".to_owned()))
@@ -48,15 +53,21 @@ fn settings(model: &Model, more: &[(&str, &str)]) -> Settings {
     .unwrap()
 }
 
-async fn step(plays: Vec<Play>, more: &[(&str, &str)]) -> (BrainStep, Usage, String, Model) {
-    let model = Model::scripted(plays).await.unwrap();
-    let settings = settings(&model, more);
+async fn asked(dialect: Dialect, model: &Model, more: &[(&str, &str)]) -> (BrainStep, Usage, Vec<String>) {
+    let settings = settings_in(dialect, model, more);
     let llm = settings.model.as_ref().unwrap().connect().unwrap();
-    let mut text = String::new();
-    let (step, used) =
-        think(&turn("restart nginx"), llm.as_ref(), &settings.bounds, &mut |piece| text.push_str(piece))
-            .await;
-    (step, used, text, model)
+    let mut pieces = Vec::new();
+    let (step, used) = think(&turn("restart nginx"), llm.as_ref(), &settings.bounds, &mut |piece| {
+        pieces.push(piece.to_owned());
+    })
+    .await;
+    (step, used, pieces)
+}
+
+async fn step(plays: Vec<Play>, more: &[(&str, &str)]) -> (BrainStep, Model) {
+    let model = Model::scripted(plays).await.unwrap();
+    let (step, ..) = asked(Dialect::OpenAi, &model, more).await;
+    (step, model)
 }
 
 fn code(step: &BrainStep) -> &str {
@@ -69,94 +80,192 @@ fn code(step: &BrainStep) -> &str {
     }
 }
 
+const LONG: &str = "Grüße, nginx läuft seit drei Tagen ohne Fehler und hört auf Port 443 [e3].";
+
 #[tokio::test]
-async fn both_dialects_stream_text_and_calls() {
-    let long = "Grüße, nginx läuft seit drei Tagen ohne Fehler und hört auf Port 443 [e3].";
-    for dialect in ["openai", "anthropic", "ollama"] {
-        let plays = vec![
-            Play::say(long),
-            Play::Calls(
-                String::new(),
-                vec![("service_status".into(), json!({"name": "ngünx"})), ("disk_usage".into(), json!({}))],
-            ),
-        ];
-        let model = Model::scripted(plays).await.unwrap();
-        let url = if dialect == "anthropic" { model.anthropic_url() } else { model.openai_url() };
-        let settings = settings(
-            &model,
-            &[("LEGATOR_LLM_PROVIDER", dialect), ("LEGATOR_LLM_URL", &url), ("LEGATOR_LLM_KEY", "k-secret")],
-        );
-        let llm = settings.model.as_ref().unwrap().connect().unwrap();
-        let mut pieces = Vec::new();
-        let (first, used) =
-            think(&turn("q"), llm.as_ref(), &settings.bounds, &mut |piece| pieces.push(piece.to_owned()))
-                .await;
-        assert_eq!(first, BrainStep::Answer { text: long.into() }, "{dialect}");
-        assert!(pieces.len() > 1 && pieces.concat() == long);
+async fn every_dialect_streams_text_and_calls() {
+    for dialect in Dialect::ALL {
+        let calls =
+            vec![("service_status".into(), json!({"name": "ngünx"})), ("disk_usage".into(), json!({}))];
+        let model =
+            Model::scripted(vec![Play::say(LONG), Play::Calls("I look.".into(), calls)]).await.unwrap();
+        let key = [("LEGATOR_LLM_KEY", "k-secret")];
+        let (first, used, pieces) = asked(dialect, &model, &key).await;
+        assert_eq!(first, BrainStep::Answer { text: LONG.into() }, "{dialect:?}");
+        assert!(pieces.len() > 1 && pieces.concat() == LONG);
         assert_eq!((used.tokens_in, used.tokens_out, used.rounds), (100, 10, 1));
-        let (second, _) = think(&turn("q"), llm.as_ref(), &settings.bounds, &mut |_| ()).await;
-        let BrainStep::Calls { calls, .. } = second else { panic!("{second:?}") };
-        assert_eq!(calls.len(), 2);
+        let (second, ..) = asked(dialect, &model, &key).await;
+        let BrainStep::Calls { calls, text } = second else { panic!("{second:?}") };
+        assert_eq!((calls.len(), text.as_str()), (2, "I look."));
         assert_eq!((calls[0].tool.as_str(), &calls[0].args), ("service_status", &json!({"name": "ngünx"})));
+        assert_eq!((calls[1].tool.as_str(), &calls[1].args), ("disk_usage", &json!({})));
+        assert!(calls[0].id != calls[1].id && !calls[0].id.is_empty());
+        let asked = model.asked();
         assert!(
-            model
-                .asked()
-                .iter()
-                .all(|asked| asked.credential.as_ref().is_some_and(|key| key.ends_with("k-secret")))
+            asked.iter().all(|asked| asked.credential.as_ref().is_some_and(|key| key.ends_with("k-secret")))
         );
+        assert!(asked.iter().all(|asked| asked.body["tools"].as_array().unwrap().len() > 20));
     }
 }
 
 #[tokio::test]
-async fn every_misbehaviour_is_a_clear_step_in_time() {
-    let call = |args: &str| vec![Play::RawCall("service_status".into(), args.into())];
-    let key = [("LEGATOR_LLM_STALL", "1s")];
-    let cases: Vec<(&str, Vec<Play>, &str)> = vec![
+async fn a_stream_may_be_cut_between_any_two_bytes() {
+    let calls = vec![
+        ("service_status".into(), json!({"name": "ngünx"})),
+        ("file_read".into(), json!({"path": "/etc/\"quoted\" \\ path"})),
+    ];
+    let mut cases = 0;
+    for dialect in Dialect::ALL {
+        let model = Model::scripted(vec![Play::say(LONG)]).await.unwrap();
+        let other = Model::scripted(vec![Play::Calls(LONG.into(), calls.clone())]).await.unwrap();
+        for bytes in [1, 2, 3, 5, 7, 64] {
+            model.in_pieces_of(bytes);
+            other.in_pieces_of(bytes);
+            let (said, _, pieces) = asked(dialect, &model, &[]).await;
+            assert_eq!(said, BrainStep::Answer { text: LONG.into() }, "{dialect:?} {bytes}");
+            assert_eq!(pieces.concat(), LONG);
+            let (called, ..) = asked(dialect, &other, &[]).await;
+            let BrainStep::Calls { calls: got, text } = called else { panic!("{called:?}") };
+            let got: Vec<(String, Value)> = got.into_iter().map(|call| (call.tool, call.args)).collect();
+            assert_eq!((got, text.as_str()), (calls.clone(), LONG), "{dialect:?} {bytes}");
+            cases += 2;
+        }
+    }
+    eprintln!("{cases} streams cut into pieces");
+}
+
+fn misbehaviours() -> Vec<(&'static str, Play, &'static str)> {
+    let call = |args: &str| Play::RawCall("service_status".into(), args.into());
+    let told = "{\"error\": {\"message\": \"bad key sk-abcdefghij0123456789xyz\"}}";
+    let page = |kind: &str, body: &str| Play::Body(kind.into(), body.into());
+    vec![
         ("malformed arguments", call("{\"name\": \"ngi"), "model-bad-call"),
         ("arguments that are a list", call("[1]"), "model-bad-call"),
-        ("a call without a name", vec![Play::RawCall(String::new(), "{}".into())], "model-bad-call"),
-        ("an event that is no JSON", vec![Play::RawEvent("{\"choices\": [".into())], "model-unreadable"),
+        ("arguments that are a number", call("7"), "model-bad-call"),
+        ("a call without a name", Play::RawCall(String::new(), "{}".into()), "model-bad-call"),
+        ("an event that is no JSON", Play::RawEvent("{\"choices\": [".into()), "model-unreadable"),
+        ("an event that is no object", Play::RawEvent("[[[[".into()), "model-unreadable"),
         (
             "an error in the stream",
-            vec![Play::RawEvent("{\"error\": {\"message\": \"overloaded\"}}".into())],
+            Play::RawEvent("{\"error\": {\"message\": \"overloaded\"}}".into()),
             "model-refused",
         ),
-        ("an empty reply", vec![Play::say("")], "model-unreadable"),
-        ("silence after some words", vec![Play::Stall("I am looking".into())], "model-stalled"),
-        ("silence from the start", vec![Play::Silence], "model-stalled"),
-        ("a cut connection", vec![Play::CutOff("Everything is fi".into())], "model-cut-off"),
-        ("a stream that ends early", vec![Play::RawEvent("{\"choices\": []}".into())], "model-cut-off"),
-        ("429 for ever", vec![Play::TooMany(Some(0))], "model-rate-limited"),
-        ("429 for an hour", vec![Play::TooMany(Some(3600))], "model-rate-limited"),
         (
-            "401",
-            vec![Play::Status(
-                401,
-                "{\"error\": {\"message\": \"bad key sk-abcdefghij0123456789xyz\"}}".into(),
-            )],
+            "an error that is a word",
+            Play::RawEvent("{\"error\": \"model requires more memory\"}".into()),
             "model-refused",
         ),
-        ("404", vec![Play::Status(404, "no".into())], "model-refused"),
-        ("500", vec![Play::Status(500, "<html>".into())], "model-refused"),
-        ("a redirect", vec![Play::Status(302, String::new())], "model-refused"),
-        ("words without end", vec![Play::Endless], "model-too-long"),
-        ("a huge event", vec![Play::RawEvent("x".repeat(600_000))], "model-too-long"),
+        (
+            "fields of other types",
+            Play::RawEvent("{\"choices\": 7, \"message\": [], \"type\": {}}".into()),
+            "model-cut-off",
+        ),
+        ("an empty reply", Play::say(""), "model-unreadable"),
+        ("nothing but blanks", Play::say(" \n "), "model-unreadable"),
+        ("silence after some words", Play::Stall("I am looking".into()), "model-stalled"),
+        ("silence from the start", Play::Silence, "model-stalled"),
+        ("a cut connection", Play::CutOff("Everything is fi".into()), "model-cut-off"),
+        ("a stream that ends early", Play::RawEvent("{\"choices\": []}".into()), "model-cut-off"),
+        ("429 for ever", Play::TooMany(Some(0)), "model-rate-limited"),
+        ("429 for an hour", Play::TooMany(Some(3600)), "model-rate-limited"),
+        ("401", Play::Status(401, told.into()), "model-refused"),
+        ("404", Play::Status(404, "no".into()), "model-refused"),
+        ("500", Play::Status(500, "<html>".into()), "model-refused"),
+        ("204", Play::Status(204, String::new()), "model-refused"),
+        ("words without end", Play::Endless, "model-too-long"),
+        ("signs of life without end", Play::Pings, "turn-time"),
+        ("a line without end", Play::Unbroken, "model-too-long"),
+        ("a huge event", Play::RawEvent("x".repeat(600_000)), "model-too-long"),
+        ("a page", page("text/html; charset=utf-8", "<html>Sign in</html>"), "model-unreadable"),
+        ("an image", page("image/png", "data: {}\n\n"), "model-unreadable"),
         (
             "too many calls",
-            vec![Play::Calls(String::new(), vec![("disk_usage".into(), json!({})); 9])],
+            Play::Calls(String::new(), vec![("disk_usage".into(), json!({})); 9]),
             "model-unreadable",
         ),
         ("huge arguments", call(&format!("{{\"name\": \"{}\"}}", "x".repeat(200_000))), "model-too-long"),
-    ];
-    for (what, plays, wanted) in &cases {
+    ]
+}
+
+#[tokio::test]
+async fn every_misbehaviour_is_a_clear_step_in_time() {
+    let more = [("LEGATOR_LLM_STALL", "3s"), ("LEGATOR_LLM_TURN_TIME", "7s")];
+    let cases = misbehaviours();
+    let each = cases.iter().flat_map(|case| Dialect::ALL.map(|dialect| (dialect, case)));
+    let all = each.map(|(dialect, (what, play, wanted))| async move {
         let began = Instant::now();
-        let (step, used, _, _model) = step(plays.clone(), &key).await;
-        assert_eq!(code(&step), *wanted, "{what}: {step:?}");
+        let model = Model::scripted(vec![play.clone()]).await.unwrap();
+        let (step, used, _) = asked(dialect, &model, &more).await;
+        assert_eq!(code(&step), *wanted, "{dialect:?}, {what}: {step:?}");
         assert!(!format!("{step:?}").contains("abcdefghij0123456789"), "a key is told");
         assert_eq!(used.rounds, 1);
-        assert!(began.elapsed() < Duration::from_secs(30), "{what}");
+        assert!(began.elapsed() < Duration::from_secs(40), "{what}");
+    });
+    let count = futures::stream::iter(all).buffer_unordered(12).count().await;
+    eprintln!(
+        "{count} misbehaviours of a provider, {} in each of {} dialects",
+        cases.len(),
+        Dialect::ALL.len()
+    );
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed_and_no_key_goes_elsewhere() {
+    let elsewhere = Model::scripted(vec![Play::say("give me your key")]).await.unwrap();
+    let mut cases = 0;
+    for dialect in Dialect::ALL {
+        for status in [301, 302, 303, 307, 308] {
+            let to = format!("{}/x", elsewhere.url(dialect));
+            let path = if dialect == Dialect::OpenAi { "/chat/completions" } else { "/api/chat" };
+            for to in [to, format!("{}{path}", elsewhere.url(dialect))] {
+                let model = Model::scripted(vec![Play::Redirect(status, to)]).await.unwrap();
+                let (step, ..) = asked(dialect, &model, &[("LEGATOR_LLM_KEY", "k-secret")]).await;
+                assert_eq!(code(&step), "model-refused", "{dialect:?} {status}");
+                cases += 1;
+            }
+        }
     }
-    eprintln!("{} misbehaviours of a provider", cases.len());
+    assert!(elsewhere.asked().is_empty());
+    eprintln!("{cases} redirects not followed");
+}
+
+#[tokio::test]
+async fn a_whole_reply_counts_whatever_follows() {
+    let whole = "data: {\"choices\": [{\"delta\": {\"content\": \"up\"}, \"finish_reason\": \"stop\"}]}\n\n";
+    let (step, _) = step(vec![Play::Body("text/event-stream".into(), whole.into())], &[]).await;
+    assert_eq!(step, BrainStep::Answer { text: "up".into() }, "without [DONE]");
+    let line = "{\"message\": {\"content\": \"up\"}, \"done\": true}";
+    let model = Model::scripted(vec![Play::Body("application/json".into(), line.into())]).await.unwrap();
+    let (step, ..) = asked(Dialect::Ollama, &model, &[]).await;
+    assert_eq!(step, BrainStep::Answer { text: "up".into() }, "without the last newline");
+}
+
+#[tokio::test]
+async fn newer_names_of_the_bound_are_taken_when_the_provider_asks_for_them() {
+    let no = "{\"error\": {\"message\": \"Unsupported parameter: use 'max_completion_tokens' instead\"}}";
+    let (step, model) = step(vec![Play::Status(400, no.into()), Play::say("up")], &[]).await;
+    assert_eq!(step, BrainStep::Answer { text: "up".into() });
+    let asked = model.asked();
+    assert!(asked[0].body["max_tokens"].is_number() && asked[0].body["max_completion_tokens"].is_null());
+    assert!(asked[1].body["max_completion_tokens"].is_number() && asked[1].body["max_tokens"].is_null());
+}
+
+#[tokio::test]
+async fn ollama_is_asked_for_a_context_that_holds_the_prompt() {
+    let model = Model::scripted(vec![Play::say("up")]).await.unwrap();
+    asked(Dialect::Ollama, &model, &[]).await;
+    let body = model.asked()[0].body.clone();
+    let context = body["options"]["num_ctx"].as_u64().unwrap();
+    assert!(context >= (body.to_string().len() as u64) / 4, "{context}");
+    assert!(body["options"]["num_predict"].is_number() && body["stream"] == true);
+    let call = Called { id: "c1".into(), tool: "disk_usage".into(), args: json!({}), result: vec![] };
+    let turn = TurnSent { rounds: vec![Round { text: String::new(), calls: vec![call] }], ..turn("q") };
+    let settings = settings_in(Dialect::Ollama, &model, &[]);
+    let llm = settings.model.as_ref().unwrap().connect().unwrap();
+    think(&turn, llm.as_ref(), &settings.bounds, &mut |_| ()).await;
+    let messages = model.asked()[1].body["messages"].as_array().unwrap().clone();
+    let last = messages.last().unwrap();
+    assert_eq!((last["role"].as_str(), last["tool_name"].as_str()), (Some("tool"), Some("disk_usage")));
 }
 
 #[tokio::test]
@@ -170,8 +279,7 @@ async fn nobody_there_is_said() {
 
 #[tokio::test]
 async fn after_a_429_it_is_asked_again_when_it_said() {
-    let (step, _, _, model) =
-        step(vec![Play::TooMany(Some(0)), Play::TooMany(None), Play::say("here")], &[]).await;
+    let (step, model) = step(vec![Play::TooMany(Some(0)), Play::TooMany(None), Play::say("here")], &[]).await;
     assert_eq!(step, BrainStep::Answer { text: "here".into() });
     assert_eq!(model.asked().len(), 3);
 }
@@ -183,7 +291,7 @@ async fn each_bound_of_a_turn_ends_it_without_asking() {
         &model,
         &[
             ("LEGATOR_LLM_TURN_COST", "0.01"),
-            ("LEGATOR_LLM_TURN_TOKENS", "1000"),
+            ("LEGATOR_LLM_TURN_TOKENS", "20000"),
             ("LEGATOR_LLM_TURN_STEPS", "3"),
         ],
     );
@@ -191,7 +299,8 @@ async fn each_bound_of_a_turn_ends_it_without_asking() {
     let none = Usage::default();
     let cases = [
         (Usage { rounds: 3, ..none }, "turn-steps"),
-        (Usage { tokens_in: 990, tokens_out: 10, ..none }, "turn-tokens"),
+        (Usage { tokens_in: 19_990, tokens_out: 10, ..none }, "turn-tokens"),
+        (Usage { tokens_in: 17_000, ..none }, "turn-tokens"),
         (Usage { cost_micros: 10_000, ..none }, "turn-cost"),
         (Usage { model_ms: 300_000, ..none }, "turn-time"),
     ];
@@ -209,9 +318,14 @@ async fn each_bound_of_a_turn_ends_it_without_asking() {
         },
         ..settings
     };
-    let (_, used) = think(&turn("q"), llm.as_ref(), &priced.bounds, &mut |_| ()).await;
+    // The prompt alone costs more than the bound: it is not sent.
+    let (step, cost) = think(&turn("q"), llm.as_ref(), &priced.bounds, &mut |_| ()).await;
+    assert_eq!((code(&step), cost), ("turn-cost", none));
+    assert!(model.asked().is_empty());
+    let unbounded = legator_brain::Bounds { cost_micros: None, ..priced.bounds };
+    let (_, used) = think(&turn("q"), llm.as_ref(), &unbounded, &mut |_| ()).await;
     assert_eq!(used.cost_micros, 450);
-    eprintln!("{} bounds of a turn", cases.len());
+    eprintln!("{} bounds of a turn", cases.len() + 1);
 }
 
 #[tokio::test]
@@ -251,7 +365,7 @@ fn step_of(body: &[u8]) -> StepSent {
 #[tokio::test]
 async fn on_the_bus_each_turn_gets_one_step_and_a_stale_one_is_given_up() {
     let bus = Bus::in_process();
-    let plays = vec![Play::say("It runs [e1]."), Play::Stall("slow".into())];
+    let plays = vec![Play::say("It runs [e1]."), Play::Stall("slow one".into())];
     let model = Model::scripted(plays).await.unwrap();
     let shutdown = CancellationToken::new();
     let mut steps = bus.queue_subscribe(subject::steps(), "worker").await.unwrap();
@@ -276,7 +390,7 @@ async fn on_the_bus_each_turn_gets_one_step_and_a_stale_one_is_given_up() {
     bus.publish(&subject::turn(Some(HostId::new(7))), serde_json::to_vec(&turn("q")).unwrap()).await.unwrap();
     let message = tokio::time::timeout(wait, steps.next()).await.unwrap().unwrap();
     let step = step_of(&message.body);
-    assert_eq!(step.step, BrainStep::Working { text: "slow".into() });
+    assert_eq!(step.step, BrainStep::Working { text: "slow ".into() });
     assert!(tokio::time::timeout(wait, said.next()).await.unwrap().is_some());
     bus.reply(&message, serde_json::to_vec(&StepTaken::Stale).unwrap()).await.unwrap();
     shutdown.cancel();

@@ -20,7 +20,7 @@ use legator_core::time::Timestamp;
 use legator_gate::{Caller, Gate};
 use legator_store::chats::{self, Add, Asked, Call, Turn, TurnState};
 use legator_store::{Store, StoreError};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
@@ -33,6 +33,8 @@ const ATTEMPTS_MAX: u32 = 3;
 /// How long a turn waits for any brain to be there.
 const BRAIN_AWAY_MAX: Span = Span::from_secs(60);
 const SWEEP: Duration = Duration::from_secs(1);
+/// How many accepted calls are remembered before those of ended turns are looked for.
+const FRESH_CALLS_MAX: usize = 1024;
 /// How many earlier turns of a person count as their words.
 const WORDS_TURNS: u32 = 20;
 
@@ -61,8 +63,8 @@ pub struct Turns {
 
 #[derive(Default)]
 struct Memory {
-    /// Plans of open turns: a wake of another one is not looked at.
-    plans: HashSet<PlanId>,
+    /// Plans of open turns and whose they are: a wake of another one is not looked at.
+    plans: HashMap<PlanId, TurnId>,
     /// Calls that this process accepted and did not begin yet: no plan of theirs can be there from before.
     fresh_calls: HashSet<(TurnId, String)>,
     /// Since when no brain is there.
@@ -94,22 +96,40 @@ impl Turns {
         let mut sweep = interval(SWEEP);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            tokio::select! {
+            let moved = tokio::select! {
                 () = shutdown.cancelled() => return Ok(()),
-                Some(message) = steps.next() => self.take(&message).await,
-                Some(_) = turns.next() => {}
-                Some(message) = plans.next() => if !self.follows(&message.subject) { continue },
-                _ = sweep.tick() => {}
-            }
-            if let Err(why) = self.tick().await {
+                // What was taken in wakes its turn.
+                Some(message) = steps.next() => { self.take(&message).await; Ok(()) }
+                Some(message) = turns.next() => self.wake_up(woken(&message.subject)).await,
+                Some(message) = plans.next() => self.wake_up(self.turn_of(&message.subject)).await,
+                _ = sweep.tick() => self.tick().await.map(drop),
+            };
+            if let Err(why) = moved {
                 tracing::warn!(%why, "turns are tried again");
             }
         }
     }
 
-    fn follows(&self, subject: &Subject) -> bool {
-        let plan: Option<PlanId> = subject::read::wake(subject).and_then(|(_, id)| id.parse().ok());
-        plan.is_some_and(|plan| self.memory().plans.contains(&plan))
+    /// The open turn that a woken plan belongs to.
+    fn turn_of(&self, subject: &Subject) -> Option<TurnId> {
+        self.memory().plans.get(&woken(subject)?).copied()
+    }
+
+    /// Moves one turn on.
+    async fn wake_up(&self, turn: Option<TurnId>) -> Result<(), TurnError> {
+        let Some(id) = turn else { return Ok(()) };
+        let Some(turn) = chats::turn(&self.store, id).await?.filter(|turn| turn.state.is_open()) else {
+            self.forget(id);
+            return Ok(());
+        };
+        self.advance(turn).await
+    }
+
+    /// Nothing of an ended turn is remembered.
+    fn forget(&self, id: TurnId) {
+        let mut memory = self.memory();
+        memory.plans.retain(|_, turn| *turn != id);
+        memory.fresh_calls.retain(|(turn, _)| *turn != id);
     }
 
     fn memory(&self) -> std::sync::MutexGuard<'_, Memory> {
@@ -119,17 +139,23 @@ impl Turns {
     /// Moves every open turn on by what can be done now; says how many there are.
     pub async fn tick(&self) -> Result<usize, TurnError> {
         let open = chats::open_turns(&self.store).await?;
-        let mut plans = HashSet::new();
         for turn in &open {
-            if let Err(why) = self.advance(turn.clone(), &mut plans).await {
+            if let Err(why) = self.advance(turn.clone()).await {
                 tracing::warn!(turn = %turn.id, %why, "a turn is tried again");
             }
         }
-        self.memory().plans = plans;
+        let ids: HashSet<TurnId> = open.iter().map(|turn| turn.id).collect();
+        let mut memory = self.memory();
+        memory.plans.retain(|_, turn| ids.contains(turn));
+        // A call that was accepted after the list was read stays: its turn is thought of as open until a later sweep.
+        let known = &ids;
+        if memory.fresh_calls.len() > FRESH_CALLS_MAX {
+            memory.fresh_calls.retain(|(turn, _)| known.contains(turn));
+        }
         Ok(open.len())
     }
 
-    async fn advance(&self, turn: Turn, plans: &mut HashSet<PlanId>) -> Result<(), TurnError> {
+    async fn advance(&self, turn: Turn) -> Result<(), TurnError> {
         let now = self.store.clock().now();
         let Some(asked) = turn.asked.clone() else {
             let detail = "the turn was changed outside Legator: it speaks for nobody";
@@ -142,7 +168,7 @@ impl Turns {
                 self.fail(&turn, "brain-silent", detail, "ask again; see the log of the brain").await
             }
             TurnState::Asked | TurnState::Thinking => self.think(&turn, &asked).await,
-            TurnState::Acting => self.act(turn, &asked, plans).await,
+            TurnState::Acting => self.act(turn, &asked).await,
             TurnState::Answered | TurnState::Failed => Ok(()),
         }
     }
@@ -172,7 +198,7 @@ impl Turns {
     }
 
     /// Begins the calls that have no plan yet and follows those that have one; thinks again when all are over.
-    async fn act(&self, mut turn: Turn, asked: &Asked, plans: &mut HashSet<PlanId>) -> Result<(), TurnError> {
+    async fn act(&self, mut turn: Turn, asked: &Asked) -> Result<(), TurnError> {
         let caller = match self.caller(&turn, asked).await? {
             Ok(caller) => caller,
             Err(why) => return self.fail(&turn, "asker-gone", &why, "ask an admin for access").await,
@@ -189,11 +215,13 @@ impl Turns {
                     }
                 },
             };
+            // Before it is looked at, so that no wake of it is missed.
+            self.memory().plans.insert(plan, turn.id);
             let (after, over) = self.follow(turn, &caller, (&call, plan)).await?;
             turn = after;
-            if !over {
-                open += 1;
-                plans.insert(plan);
+            match over {
+                true => drop(self.memory().plans.remove(&plan)),
+                false => open += 1,
             }
         }
         match open {
@@ -243,6 +271,11 @@ impl Turns {
             drop(self.bus.publish(&subject, vec![]).await);
         }
     }
+}
+
+/// The id in the subject of a wake.
+fn woken<T: std::str::FromStr>(subject: &Subject) -> Option<T> {
+    subject::read::wake(subject).and_then(|(_, id)| id.parse().ok())
 }
 
 /// Who asks at the gate: the turn's person, with no more than read-or-propose.

@@ -6,7 +6,7 @@
 mod stream;
 mod views;
 
-use crate::auth::{Can, MakePlans, ReadChats};
+use crate::auth::{Can, ReadChats};
 use crate::input::{Id, Json, MaybeJson};
 use crate::page::{Linked, List, Page, PageQuery, cursor};
 use crate::problem::Problem;
@@ -69,12 +69,12 @@ struct NewTurn {
 )]
 async fn begin(
     State(api): State<Api>,
-    can: Can<MakePlans>,
+    can: Can<ReadChats>,
     MaybeJson(new): MaybeJson<NewChat>,
 ) -> Result<Response, Problem> {
     let caller = &can.caller;
     let (scope, title) = scope(&api, caller, new.host.as_deref()).await?;
-    may(&api, caller, scope, Permission::MakePlans).await?;
+    may(&api, caller, scope, Permission::ReadChats).await?;
     let (chat, fresh) = chats::begin(&api.store, &caller.op(), caller.person, (scope, &title)).await?;
     let status = if fresh { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, axum::Json(ChatView::of(&chat))).into_response())
@@ -139,12 +139,14 @@ async fn show(
 )]
 async fn ask(
     State(api): State<Api>,
-    can: Can<MakePlans>,
+    can: Can<ReadChats>,
     Id(id): Id<ChatId>,
     Json(new): Json<NewTurn>,
 ) -> Result<(StatusCode, axum::Json<NewTurnView>), Problem> {
+    // Everybody who reads a chat may ask. What a model then looks at or proposes needs the asking person's own rights: a viewer gets words,
+    // and a refusal where a host would be asked.
     let question = question(new.text)?;
-    let chat = chat_for(&api, &can.caller, id, Permission::MakePlans).await?;
+    let chat = chat_for(&api, &can.caller, id, Permission::ReadChats).await?;
     a_brain(&api).await?;
     let asked = asked(&api, &can.caller, question).await?;
     let turn = chats::ask(&api.store, &can.caller.op(), &chat, &asked).await.map_err(|why| match why {

@@ -11,5 +11,6 @@
 
 pub mod clock;
 pub mod model;
+pub mod nginx;
 pub mod process;
 pub mod sim;

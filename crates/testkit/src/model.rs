@@ -1,4 +1,4 @@
-//! A scripted language model over real HTTP, in two dialects: OpenAI's chat completions and Anthropic's messages.
+//! A scripted language model over real HTTP, in three dialects: OpenAI's chat completions, Anthropic's messages, Ollama's chat.
 //!
 //! Owns how a provider behaves and misbehaves: streams, tool calls, malformed JSON, silence, 429, a cut connection. Keeps what it was asked.
 //! Invariant: it listens on loopback only and ends with its handle.
@@ -6,9 +6,11 @@
 mod dialect;
 mod obedient;
 
+pub use dialect::Dialect;
 pub use obedient::Obedient;
 
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -45,6 +47,14 @@ pub enum Play {
     Status(u16, String),
     /// It talks without end.
     Endless,
+    /// It sends signs of life without end, and nothing else.
+    Pings,
+    /// Its stream is one line without end.
+    Unbroken,
+    /// It answers 200 with this content type and these bytes.
+    Body(String, String),
+    /// It sends the client elsewhere, with this status.
+    Redirect(u16, String),
 }
 
 impl Play {
@@ -75,6 +85,8 @@ type Mind = Box<dyn FnMut(&Value) -> Play + Send>;
 struct Shared {
     mind: Mutex<Mind>,
     asked: Mutex<Vec<Asked>>,
+    /// How many bytes are sent at once; zero for whole events.
+    piece_bytes: AtomicUsize,
 }
 
 /// A running model.
@@ -98,13 +110,18 @@ impl Model {
 
     /// A model that decides by what it is asked.
     pub async fn start(mind: impl FnMut(&Value) -> Play + Send + 'static) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared { mind: Mutex::new(Box::new(mind)), asked: Mutex::default() });
+        let shared = Arc::new(Shared {
+            mind: Mutex::new(Box::new(mind)),
+            asked: Mutex::default(),
+            piece_bytes: AtomicUsize::new(0),
+        });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let stop = CancellationToken::new();
         let router = Router::new()
             .route("/v1/chat/completions", post(openai))
             .route("/v1/messages", post(anthropic))
+            .route("/api/chat", post(ollama))
             .with_state(shared.clone());
         let stopped = stop.clone().cancelled_owned();
         tokio::spawn(async move {
@@ -116,14 +133,17 @@ impl Model {
         Ok(Self { address, shared, stop })
     }
 
-    /// Its address for OpenAI's dialect.
-    pub fn openai_url(&self) -> String {
-        format!("http://{}/v1", self.address)
+    /// Its address for a dialect.
+    pub fn url(&self, dialect: Dialect) -> String {
+        match dialect {
+            Dialect::OpenAi => format!("http://{}/v1", self.address),
+            Dialect::Anthropic | Dialect::Ollama => format!("http://{}", self.address),
+        }
     }
 
-    /// Its address for Anthropic's dialect.
-    pub fn anthropic_url(&self) -> String {
-        format!("http://{}", self.address)
+    /// From now on it sends so many bytes at once, wherever its events end.
+    pub fn in_pieces_of(&self, bytes: usize) {
+        self.shared.piece_bytes.store(bytes, Ordering::Relaxed);
     }
 
     /// Everything that it was asked so far.
@@ -133,11 +153,17 @@ impl Model {
 
     /// The settings of a brain that uses it, by name.
     pub fn settings(&self) -> impl Fn(&str) -> Option<String> + use<> {
-        let url = self.openai_url();
+        self.settings_in(Dialect::OpenAi)
+    }
+
+    /// The same, in a dialect.
+    pub fn settings_in(&self, dialect: Dialect) -> impl Fn(&str) -> Option<String> + use<> {
+        let url = self.url(dialect);
         move |name| match name {
-            "LEGATOR_LLM_PROVIDER" => Some("openai".to_owned()),
+            "LEGATOR_LLM_PROVIDER" => Some(dialect.word().to_owned()),
             "LEGATOR_LLM_URL" => Some(url.clone()),
             "LEGATOR_LLM_MODEL" => Some("scripted".to_owned()),
+            "LEGATOR_LLM_KEY" => (dialect == Dialect::Anthropic).then(|| "scripted-key".to_owned()),
             _ => None,
         }
     }
@@ -151,12 +177,17 @@ impl Drop for Model {
 
 async fn openai(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
     let play = decide(&shared, "/v1/chat/completions", headers.get("authorization"), &body);
-    perform(play, dialect::openai).await
+    perform(&shared, play, Dialect::OpenAi).await
 }
 
 async fn anthropic(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
     let play = decide(&shared, "/v1/messages", headers.get("x-api-key"), &body);
-    perform(play, dialect::anthropic).await
+    perform(&shared, play, Dialect::Anthropic).await
+}
+
+async fn ollama(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
+    let play = decide(&shared, "/api/chat", headers.get("authorization"), &body);
+    perform(&shared, play, Dialect::Ollama).await
 }
 
 fn decide(shared: &Shared, path: &str, credential: Option<&axum::http::HeaderValue>, body: &[u8]) -> Play {
@@ -168,9 +199,7 @@ fn decide(shared: &Shared, path: &str, credential: Option<&axum::http::HeaderVal
     play
 }
 
-type Dialect = fn(&Play) -> Vec<String>;
-
-async fn perform(play: Play, dialect: Dialect) -> Response {
+async fn perform(shared: &Shared, play: Play, dialect: Dialect) -> Response {
     match &play {
         Play::Silence => std::future::pending().await,
         Play::TooMany(after) => {
@@ -180,31 +209,42 @@ async fn perform(play: Play, dialect: Dialect) -> Response {
             }
             response
         }
-        Play::Status(status, body) => {
-            let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            (status, body.clone()).into_response()
-        }
-        _ => events(&play, dialect(&play)),
+        Play::Status(code, body) => (status(*code), body.clone()).into_response(),
+        Play::Redirect(code, to) => (status(*code), [("location", to.clone())]).into_response(),
+        Play::Body(kind, body) => ([("content-type", kind.clone())], body.clone()).into_response(),
+        _ => events(&play, dialect, shared.piece_bytes.load(Ordering::Relaxed)),
     }
 }
 
+fn status(code: u16) -> StatusCode {
+    StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
 /// The events one by one, so that the client sees a stream; then what the play does at its end.
-fn events(play: &Play, events: Vec<String>) -> Response {
-    let pieces = stream::iter(events).then(|event| async move {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-        Ok::<_, std::io::Error>(Bytes::from(event))
+fn events(play: &Play, dialect: Dialect, piece_bytes: usize) -> Response {
+    let events = dialect.events(play);
+    let pieces: Vec<Bytes> = match piece_bytes {
+        0 => events.into_iter().map(Bytes::from).collect(),
+        bytes => events.concat().as_bytes().chunks(bytes).map(Bytes::copy_from_slice).collect(),
+    };
+    let pieces = stream::iter(pieces).then(|piece| async move {
+        tokio::task::yield_now().await;
+        Ok::<_, std::io::Error>(piece)
     });
+    let for_ever = |piece: String| stream::repeat(Bytes::from(piece)).map(Ok::<_, Infallible>);
     let body = match play {
         Play::Stall(_) => Body::from_stream(pieces.chain(stream::pending())),
         Play::CutOff(_) => {
             let broken = stream::once(async { Err(std::io::Error::other("cut")) });
             Body::from_stream(pieces.chain(broken))
         }
-        Play::Endless => {
-            let piece = dialect::openai_text(&"word ".repeat(100));
-            Body::from_stream(stream::repeat(piece).map(|piece| Ok::<_, Infallible>(Bytes::from(piece))))
-        }
+        Play::Endless => Body::from_stream(for_ever(dialect.word_piece(&"word ".repeat(100)))),
+        Play::Unbroken => Body::from_stream(for_ever("x".repeat(16 * 1024))),
+        Play::Pings => Body::from_stream(for_ever(dialect.ping().to_owned()).then(|ping| async {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            ping
+        })),
         _ => Body::from_stream(pieces),
     };
-    ([("content-type", "text/event-stream")], body).into_response()
+    ([("content-type", dialect.content_type())], body).into_response()
 }

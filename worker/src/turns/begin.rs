@@ -18,6 +18,7 @@ use legator_store::hosts::{self, HostRow};
 use legator_store::plans::{self, Filter, PlanRow};
 use legator_store::{keys, persons};
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// How many hosts one read of a chat is for.
 const READ_HOSTS_MAX: usize = 200;
@@ -182,7 +183,7 @@ pub(super) fn may_begin(
             false => Ok((level, text_of)),
         };
     }
-    let names: Vec<&str> = chosen.iter().map(|row| row.facts.name.as_str()).collect();
+    let names = not_objects(rows, &chosen);
     names_object(&parsed, said, &names).map_err(|why| why.to_string())?;
     if matches!(scope, Scope::Host(_)) {
         // A chat about one host has chosen it.
@@ -200,6 +201,14 @@ pub(super) fn may_begin(
         }
         (false, _) => Ok((level, text_of)),
     }
+}
+
+/// Names that are hosts' and no object's: of the hosts that are meant, and of others where no service is called so.
+fn not_objects<'a>(rows: &'a [HostRow], chosen: &[&'a HostRow]) -> Vec<&'a str> {
+    let odd = |name: &&str| name.contains(|c: char| c.is_ascii_digit() || c == '.' || c == '-');
+    let others = rows.iter().map(|row| row.facts.name.as_str()).filter(odd);
+    let names: BTreeSet<&str> = chosen.iter().map(|row| row.facts.name.as_str()).chain(others).collect();
+    names.into_iter().collect()
 }
 
 /// Evidence that a model had read when it proposed.

@@ -70,7 +70,7 @@ impl Turns {
             });
             let (asker, question) = (text::shown_line(&asked.name), text::brief(&asked.question, 2048));
             let answer = answer.unwrap_or_else(|| "(no answer)".to_owned());
-            let one = Past { asker, question, answer, facts: told::facts(&steps).unwrap_or_default() };
+            let one = Past { asker, question, answer, facts: told::facts(&steps) };
             bytes += one.question.len() + one.answer.len() + one.facts.len();
             if bytes > PAST_BYTES_MAX {
                 break;

@@ -108,7 +108,7 @@ impl Turns {
         let known: Vec<String> = citable.keys().cloned().collect();
         let answer = brain::answer(words, &said.join("\n"), &known);
         let cites = answer.cited.iter().filter_map(|id| citable.get(id).cloned()).collect();
-        let (coverage, facts) = (told::coverage(&steps), told::facts(&steps));
+        let (coverage, facts) = (told::coverage(&steps), Some(told::facts(&steps)));
         let step = Step::Answer { text: answer.text, cites, coverage, dropped: answer.dropped, facts };
         self.end(turn, Add { steps: vec![step], used: sent.used, ..Add::default() }).await
     }

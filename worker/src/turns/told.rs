@@ -13,6 +13,9 @@ use legator_core::text;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// How many hosts' states before and after a model is shown of one plan.
+const STATES_MAX: usize = 5;
+
 /// How a plan ended, in one sentence.
 pub(crate) fn outcome(verb: &str, state: PlanState, tasks: &[TaskLine]) -> String {
     let reason = match state {
@@ -42,7 +45,22 @@ fn finished(verb: &str, tasks: &[TaskLine]) -> String {
         (held, 0) => format!("; verified on {held}"),
         (held, not) => format!("; verified on {held}, NOT verified on {not}"),
     };
-    format!("The plan {verb} has ended: {}{held}.", states.join(", "))
+    format!("The plan {verb} has ended: {}{held}{}.", states.join(", "), changed(tasks))
+}
+
+/// What is another number or another yes or no afterwards, where one host was changed. Words of a host are left out: this is the server's line.
+fn changed(tasks: &[TaskLine]) -> String {
+    let [task] = tasks else { return String::new() };
+    let (Some(before), Some(after)) = (task.before.as_object(), task.after.as_object()) else {
+        return String::new();
+    };
+    let plain = |value: &Value| value.is_number() || value.is_boolean();
+    let named = |name: &str| name.len() <= 40 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    let differs = |(name, old): (&String, &Value)| {
+        let new = after.get(name).filter(|new| *new != old && plain(new) && plain(old) && named(name))?;
+        Some(format!("; {name} {old} → {new}"))
+    };
+    before.iter().filter_map(differs).take(4).collect()
 }
 
 /// How much output the model may still be shown in this turn, in bytes.
@@ -129,14 +147,26 @@ fn results(steps: &[Step]) -> BTreeMap<&str, Vec<Piece>> {
                 };
                 (call, vec![Piece::Server { text: format!("the plan was made: {text}.{note}") }])
             }
-            Step::Outcome { call, id, text, .. } => {
-                (call, vec![Piece::Server { text: format!("outcome [{id}]: {text}") }])
+            Step::Outcome { call, id, text, tasks, .. } => {
+                let mut pieces = vec![Piece::Server { text: format!("outcome [{id}]: {text}") }];
+                pieces.extend(tasks.iter().take(STATES_MAX).filter_map(|task| states(id, task)));
+                (call, pieces)
             }
             _ => continue,
         };
         results.entry(call.as_str()).or_default().extend(pieces);
     }
     results
+}
+
+/// The states before and after of one host's share: what the host says, as data.
+fn states(id: &str, task: &TaskLine) -> Option<Piece> {
+    if task.before.is_null() && task.after.is_null() {
+        return None;
+    }
+    let text = text::redact(&format!("before: {}\nafter: {}", task.before, task.after));
+    let (host, bytes) = (task.name.clone(), text.len() as u64);
+    Some(Piece::Host { evidence: id.to_owned(), host, text, bytes, cut: false })
 }
 
 fn evidence_pieces(step: &Step) -> Vec<Piece> {
@@ -188,11 +218,22 @@ pub(crate) fn coverage(steps: &[Step]) -> Coverage {
     }
 }
 
-/// What really came of a turn's plan.
-pub(crate) fn facts(steps: &[Step]) -> Option<String> {
-    steps.iter().rev().find_map(|step| match step {
+/// What really came of a turn: of its plan, or that there is none, whatever the model says.
+pub(crate) fn facts(steps: &[Step]) -> String {
+    let outcome = steps.iter().rev().find_map(|step| match step {
         Step::Outcome { text, .. } => Some(text.clone()),
         _ => None,
+    });
+    let open = steps.iter().find_map(|step| match step {
+        Step::Plan { verb, .. } => Some(format!("The plan {verb} was made and has not ended.")),
+        _ => None,
+    });
+    let refused =
+        steps.iter().filter(|step| matches!(step, Step::Tool { state: ToolState::Refused, .. })).count();
+    outcome.or(open).unwrap_or_else(|| match refused {
+        0 => "In this turn no plan was made, nothing was approved and nothing was changed.".to_owned(),
+        1 => "In this turn no plan was made, nothing was approved and nothing was changed; 1 call was refused.".to_owned(),
+        more => format!("In this turn no plan was made, nothing was approved and nothing was changed; {more} calls were refused."),
     })
 }
 

@@ -125,8 +125,17 @@ impl Talk {
 
     /// Waits for the end of a turn; its steps.
     pub async fn ended(&self, turn: TurnId) -> Vec<Step> {
-        until("the turn ends", async || !self.turn(turn).await.state.is_open()).await;
-        self.steps(turn).await
+        let started = std::time::Instant::now();
+        loop {
+            let now = self.turn(turn).await;
+            if !now.state.is_open() {
+                return self.steps(turn).await;
+            }
+            if started.elapsed() > small::PATIENCE {
+                panic!("waited too long for the end of {now:?}: {:?}", self.steps(turn).await.last());
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
     }
 
     /// Waits until a plan of the turn waits for an approval.

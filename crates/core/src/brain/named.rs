@@ -6,86 +6,21 @@
 use crate::verbs::{Call, Verb};
 
 /// Words of every sentence and of every order. A host or a service may be called so; then it is named in quotes, by id or by selector.
-const COMMON: [&str; 72] = [
-    "a",
-    "all",
-    "an",
-    "and",
-    "any",
-    "are",
-    "at",
-    "be",
-    "been",
-    "but",
-    "by",
-    "can",
-    "check",
-    "could",
-    "delete",
-    "did",
-    "disable",
-    "do",
-    "does",
-    "each",
-    "enable",
-    "every",
-    "everything",
-    "find",
-    "for",
-    "from",
-    "get",
-    "give",
-    "going",
-    "has",
-    "have",
-    "host",
-    "hosts",
-    "how",
-    "i",
-    "if",
-    "in",
-    "install",
-    "is",
-    "it",
-    "its",
-    "kill",
-    "look",
-    "me",
-    "my",
-    "not",
-    "now",
-    "of",
-    "on",
-    "or",
-    "please",
-    "reboot",
-    "reload",
-    "remove",
-    "restart",
-    "run",
-    "set",
-    "show",
-    "start",
-    "stop",
-    "tell",
-    "that",
-    "the",
-    "then",
-    "this",
-    "to",
-    "what",
-    "when",
-    "why",
-    "with",
-    "write",
-    "you",
-];
+const COMMON: &str = " a about after all also am an and any are at back be because been before but by can check could cpu delete did disable \
+    disk disks do does down each enable error errors every everything file files find fleet for from full get give go going good has have \
+    help here host hosts how i if in install into is it its just kill last list load log logs look machine machines make may me memory my \
+    name need new no not note now of off ok old on one only or other our out package packages please port ports problem problems process \
+    processes read reboot reload remove restart run running say see server servers service services set show slow so some space start \
+    status stop tell than that the their them then there they things this time to today under up upgrade us use user users was way we well \
+    what when where which who why will with word work write wrong yes you your ";
 
 /// Why a call is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unnamed {
     /// The object of the change stands nowhere in the person's words.
-    #[error("no word of the person names {0:?}: a change has to be asked for by its name")]
+    #[error(
+        "no word of the person names {0:?}: a change has to be asked for by its name, a common word in quotes"
+    )]
     Object(String),
     /// A host stands nowhere in the person's words.
     #[error("no word of the person names the host {0:?}, nor the selector: say which hosts")]
@@ -133,7 +68,11 @@ pub fn names_object(call: &Call, words: &[&str], hosts: &[&str]) -> Result<(), U
 
 fn names(call: &Call, words: &[&str]) -> Result<(), Unnamed> {
     match &call.verb {
-        Verb::ProcessSignal(signal) => named(&signal.pid.to_string(), words),
+        Verb::ProcessSignal(signal) => {
+            let pid = signal.pid.to_string();
+            let said = words.iter().any(|text| has_word(text, &pid));
+            said.then_some(()).ok_or(Unnamed::Object(pid))
+        }
         Verb::TaskUndo(undo) => named(&undo.task.to_string(), words),
         Verb::SysctlSet(set) => named(&set.key, words),
         Verb::LogFollow(follow) => {
@@ -192,10 +131,11 @@ pub fn names_hosts(selector: &str, hosts: &[(String, String)], words: &[&str]) -
     }
 }
 
-/// Whether a text names something: a word of every sentence counts only in quotes.
+/// Whether a text names something: a word of every sentence, and a number, counts only in quotes.
 fn says(text: &str, name: &str) -> bool {
     let name = name.to_lowercase();
-    match COMMON.contains(&name.as_str()) {
+    let weak = COMMON.contains(&format!(" {name} ")) || !name.chars().any(char::is_alphabetic);
+    match weak {
         true => [('"', '"'), ('\'', '\''), ('`', '`'), ('“', '”'), ('„', '“')]
             .iter()
             .any(|(open, close)| text.to_lowercase().contains(&format!("{open}{name}{close}"))),

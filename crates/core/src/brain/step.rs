@@ -154,7 +154,7 @@ pub enum Step {
         coverage: Coverage,
         /// How many citations were dropped since no host returned such a thing.
         dropped: u32,
-        /// What really came of the turn's plan, by the server.
+        /// What really came of the turn, by the server, whatever the words say.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         facts: Option<String>,
     },

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use std::sync::OnceLock;
 
 use super::Scope;
 use crate::level::Level;
@@ -43,6 +44,17 @@ pub struct Tool {
 /// Above observe a tool only proposes, also where a policy would let the person do it at once: what a host asks the network could carry what
 /// the model has read to somebody else.
 pub fn tools(scope: Scope) -> Vec<Tool> {
+    // Schemas are made of types and never change: they are made once.
+    static OF_A_HOST: OnceLock<Vec<Tool>> = OnceLock::new();
+    static OF_THE_FLEET: OnceLock<Vec<Tool>> = OnceLock::new();
+    let made = match scope {
+        Scope::Host(_) => &OF_A_HOST,
+        Scope::Fleet => &OF_THE_FLEET,
+    };
+    made.get_or_init(|| make(scope)).clone()
+}
+
+fn make(scope: Scope) -> Vec<Tool> {
     let specs = verbs::all().iter();
     specs.flat_map(|spec| spec.levels.iter().map(move |level| tool(spec, *level, scope))).collect()
 }

@@ -87,6 +87,8 @@ const NAMES: [&str; 10] = [
     "sessionid",
 ];
 
+/// No credential that is known by how it begins is shorter.
+const CREDENTIAL_BYTES_MIN: usize = 15;
 /// A credential so long, found by its name, is taken out wherever else it stands in the text.
 const REPEATED_BYTES_MIN: usize = 8;
 /// How many of them are looked for elsewhere.
@@ -167,6 +169,10 @@ fn words(line: &str, found: &mut Vec<String>) -> String {
     let netrc = lower.contains("machine ") || lower.contains("login ");
     let mysql = lower.contains("mysql") || lower.contains("mariadb");
     let curl = lower.contains("curl ") || lower.contains("wget ");
+    let schemes = ["bearer", "basic", "digest", "negotiate", "--"].iter().any(|word| lower.contains(word));
+    if !(netrc || mysql || curl || schemes) {
+        return line.to_owned();
+    }
     let mut previous = String::new();
     let mut out = String::with_capacity(line.len());
     for piece in line.split_inclusive([' ', '\t']) {
@@ -189,13 +195,9 @@ fn words(line: &str, found: &mut Vec<String>) -> String {
 }
 
 fn secret_word(previous: &str, word: &str, [netrc, mysql, curl]: [bool; 3]) -> Option<String> {
-    let quote = word.rfind(|c: char| !matches!(c, '"' | '\'' | ',' | ';')).map_or(0, |last| last + 1);
-    let end = word.get(quote..).filter(|end| end.is_ascii()).unwrap_or_default();
-    let scheme = previous.rsplit([':', '=', '"', '\'']).next().unwrap_or_default();
-    if matches!(scheme, "bearer" | "basic" | "digest" | "negotiate")
-        && word.len() >= 8
-        && !word.contains("redacted")
-    {
+    if word.len() >= 8 && ends_as_scheme(previous) && !word.contains("redacted") {
+        let quote = word.rfind(|c: char| !matches!(c, '"' | '\'' | ',' | ';')).map_or(0, |last| last + 1);
+        let end = word.get(quote..).filter(|end| end.is_ascii()).unwrap_or_default();
         return Some(format!("{REDACTED}{end}"));
     }
     if netrc && matches!(previous, "password" | "passwd") && !word.is_empty() {
@@ -208,10 +210,17 @@ fn secret_word(previous: &str, word: &str, [netrc, mysql, curl]: [bool; 3]) -> O
         let (user, _) = word.split_once(':')?;
         return Some(format!("{user}:{REDACTED}"));
     }
-    let option = previous.strip_prefix("--").unwrap_or_default();
+    let option = previous.strip_prefix("--").filter(|option| !option.is_empty())?;
     let is_value = !word.starts_with('-') && !word.is_empty() && !is_plain(word);
-    (is_value && !option.is_empty() && !option.contains('=') && is_secret_name(option))
-        .then(|| REDACTED.to_owned())
+    (is_value && !option.contains('=') && is_secret_name(option)).then(|| REDACTED.to_owned())
+}
+
+/// Whether a word ends with the name of a scheme of `Authorization`.
+fn ends_as_scheme(previous: &str) -> bool {
+    ["bearer", "basic", "digest", "negotiate"].iter().any(|scheme| {
+        let before = previous.strip_suffix(scheme);
+        before.is_some_and(|before| before.is_empty() || before.ends_with([':', '=', '"', '\'']))
+    })
 }
 
 fn is_token_char(c: char) -> bool {
@@ -220,6 +229,9 @@ fn is_token_char(c: char) -> bool {
 
 /// Words that begin as only credentials do, and password hashes (`$6$…`, `$y$…`, `$2b$…`, `$argon2…`).
 fn prefixed(line: &str) -> String {
+    if line.len() < CREDENTIAL_BYTES_MIN {
+        return line.to_owned();
+    }
     let mut out = String::with_capacity(line.len());
     let mut rest = line;
     while !rest.is_empty() {
@@ -238,6 +250,9 @@ fn prefixed(line: &str) -> String {
 
 /// Where in a word a credential begins: at its start or after `=`, `/` or `.`-free punctuation.
 fn credential_in(word: &str) -> Option<usize> {
+    if word.len() < CREDENTIAL_BYTES_MIN {
+        return None;
+    }
     let starts = std::iter::once(0).chain(word.match_indices(['=', '/', '$']).map(|(at, _)| at + 1));
     starts.into_iter().find(|at| word.get(*at..).is_some_and(is_credential)).or_else(|| hash_in(word))
 }
@@ -256,6 +271,10 @@ fn varied(text: &str) -> bool {
 }
 
 fn hash_in(word: &str) -> Option<usize> {
+    let first = word.find('$')?;
+    if word.len() - first < CREDENTIAL_BYTES_MIN {
+        return None;
+    }
     const KINDS: [&str; 9] = ["$1$", "$5$", "$6$", "$y$", "$7$", "$2a$", "$2b$", "$2y$", "$argon2"];
     let at = KINDS.iter().filter_map(|kind| word.find(kind)).min()?;
     (word.len() - at >= 16).then_some(at)
@@ -263,6 +282,9 @@ fn hash_in(word: &str) -> Option<usize> {
 
 /// Whether a name is one whose value is a credential.
 fn is_secret_name(name: &str) -> bool {
+    if name.len() < 3 {
+        return false;
+    }
     let plain: String =
         name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
     let counts = ["tokens", "maxtoken", "passwordauthentication", "permitemptypasswords"];

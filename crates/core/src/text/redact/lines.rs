@@ -30,6 +30,9 @@ fn after_end(line: &str) -> Option<&str> {
 }
 
 fn without_private_keys(lines: &[&str]) -> Vec<String> {
+    if !lines.iter().any(|line| line.contains("PRIVATE KEY")) {
+        return lines.iter().map(|line| (*line).to_owned()).collect();
+    }
     let mut out: Vec<String> = Vec::with_capacity(lines.len());
     let mut rest = lines;
     while let Some((line, after)) = rest.split_first() {
@@ -120,22 +123,44 @@ fn joined_at(above: &str, word: &str) -> Option<usize> {
     (!alone).then_some(start + at)
 }
 
+/// Where a value may stand below its name.
+#[derive(Clone, Copy)]
+enum Below {
+    /// On a line that is deeper than this: all of it.
+    Deeper(usize),
+    /// Anywhere: the first word, which goes on after a `\`.
+    FirstWord,
+}
+
 /// A value on the line below its name, deeper than it, or after a line that ends with `\`.
 fn below_names(lines: Vec<String>) -> Vec<String> {
     let mut out: Vec<String> = Vec::with_capacity(lines.len());
-    let mut waits: Option<usize> = None;
+    let mut waits: Option<Below> = None;
     for line in lines {
         let depth = line.len() - line.trim_start().len();
-        let taken = waits.take().is_some_and(|above| depth > above);
-        if taken && !line.trim().is_empty() {
-            out.push(without_value(&line, depth));
-            continue;
+        let goes_on = line.ends_with('\\');
+        match waits.take() {
+            Some(Below::Deeper(above)) if depth > above && !line.trim().is_empty() => {
+                out.push(without_value(&line, depth));
+                continue;
+            }
+            Some(Below::FirstWord) => {
+                let end = line.get(depth..).and_then(|rest| rest.find([' ', '\t', '\\', '"', '\'']));
+                let end = end.map_or(line.len(), |end| depth + end);
+                let word = line.get(depth..end).filter(|word| !word.is_empty() && !word.starts_with('['));
+                if let Some(rest) = word.and_then(|_| line.get(end..)) {
+                    waits = (goes_on && rest == "\\").then_some(Below::FirstWord);
+                    out.push(format!("{}{REDACTED}{rest}", line.get(..depth).unwrap_or_default()));
+                    continue;
+                }
+            }
+            _ => {}
         }
-        waits = waiting(&line).then_some(depth);
-        if line.ends_with('\\') && value_goes_on(&line) {
-            // The rest of the value may stand at any depth.
-            waits = Some(0).filter(|_| depth == 0).or(Some(depth));
-        }
+        waits = match (goes_on && value_goes_on(&line), waiting(&line)) {
+            (true, _) => Some(Below::FirstWord),
+            (false, true) => Some(Below::Deeper(depth)),
+            (false, false) => None,
+        };
         out.push(line);
     }
     out
