@@ -3,6 +3,7 @@
 //! Owns that one act. Invariant: it is done once; with an admin there, further persons are made over the API.
 
 use crate::config::{Place, Settings};
+use crate::doorstep;
 use crate::ground::{self, Ground, GroundError};
 use legator_api::secrets;
 use legator_core::digest::Digest;
@@ -33,6 +34,9 @@ pub enum BootstrapError {
         "the given key is not lk_, 32 hex digits, _ and 64 hex digits (or file:PATH of a file that holds one)"
     )]
     BadKey,
+    /// The server that runs on the folder refused.
+    #[error("{0}")]
+    Refused(String),
     /// The system gives no randomness.
     #[error("the system gives no randomness")]
     Randomness,
@@ -41,7 +45,7 @@ pub enum BootstrapError {
     Store(#[from] StoreError),
 }
 
-/// Makes the first admin and returns the text of their key.
+/// Makes the first admin and returns the text of their key. Where a server runs on the folder, it does so.
 pub async fn first_admin(
     settings: Settings,
     name: String,
@@ -51,13 +55,23 @@ pub async fn first_admin(
         return Err(BootstrapError::Memory);
     }
     let given = given.map(read_given).transpose()?;
-    let ground = ground::prepare(&settings).await?;
-    let text = make(&ground, &name, given).await?;
-    Ok(text)
+    if let Place::Dir(dir) = &settings.place
+        && let Some(answer) = doorstep::ask(dir, &name, given.as_deref()).await
+    {
+        return answer.map_err(BootstrapError::Refused);
+    }
+    let Ground { store, lock, .. } = ground::prepare(&settings).await?;
+    let made = admin_of(&store, name, given).await;
+    drop(lock);
+    made
 }
 
-async fn make(ground: &Ground, name: &str, given: Option<String>) -> Result<String, BootstrapError> {
-    let store = &ground.store;
+/// The same in a store that is open.
+pub(crate) async fn admin_of(
+    store: &Store,
+    name: String,
+    given: Option<String>,
+) -> Result<String, BootstrapError> {
     let all = persons::list(store, TenantId::DEFAULT).await?;
     if all.iter().any(|(_, person)| person.is_admin()) {
         return Err(BootstrapError::Done);
@@ -70,7 +84,7 @@ async fn make(ground: &Ground, name: &str, given: Option<String>) -> Result<Stri
         }
     };
     let (id, hash) = secrets::parse_key(&text).ok_or(BootstrapError::BadKey)?;
-    keep(store, name, id, hash).await?;
+    keep(store, &name, id, hash).await?;
     Ok(text)
 }
 

@@ -5,6 +5,7 @@
 
 pub mod bootstrap;
 pub mod config;
+mod doorstep;
 mod files;
 pub mod ground;
 pub mod keys;

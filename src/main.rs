@@ -43,7 +43,7 @@ enum ConfigCommand {
 
 #[derive(Subcommand)]
 enum AdminCommand {
-    /// Makes the first admin and prints an API key, once. The server must not run meanwhile.
+    /// Makes the first admin and prints an API key, once. The server on the folder may run or not.
     Bootstrap(BootstrapFlags),
 }
 

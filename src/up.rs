@@ -8,7 +8,8 @@ mod signals;
 
 pub use signals::Signals;
 
-use crate::config::{Auth, Settings};
+use crate::config::{Auth, Place, Settings};
+use crate::doorstep;
 use crate::files;
 use crate::ground::{self, Ground, GroundError};
 use crate::server::{self, Limits, Server, TlsError};
@@ -80,7 +81,7 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let limits = Limits::for_files(files::raise_limit());
     let tls = settings.tls.as_ref().map(server::acceptor).transpose()?;
-    let listeners = listen(&settings).await?;
+    let listeners = listen(&settings)?;
     let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
     let ground = ground::prepare(&settings).await?;
     let fingerprint = ground.authority.public().fingerprint().to_string();
@@ -90,6 +91,9 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
         roles::Given { settings: &settings, store: store.clone(), authority, checkpoint, installation };
     let (roles, router) = roles::start(given).await?;
     let stop_serving = CancellationToken::new();
+    if let Place::Dir(dir) = &settings.place {
+        tokio::spawn(doorstep::serve(dir.clone(), store.clone(), stop_serving.clone()));
+    }
     let server = Server { router, tls, limits, stop: stop_serving.clone() };
     let serving = tokio::spawn(server::serve(server, listeners));
     Ok(Running {
@@ -106,10 +110,10 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
 }
 
 /// Every address has to be had, but where only the built-in default asks for IPv6 it may be missing from the machine.
-async fn listen(settings: &Settings) -> Result<Vec<TcpListener>, StartError> {
+fn listen(settings: &Settings) -> Result<Vec<TcpListener>, StartError> {
     let mut listeners = Vec::new();
     for at in &settings.listen {
-        match TcpListener::bind(at).await {
+        match server::listen(*at) {
             Ok(listener) => listeners.push(listener),
             Err(source) if is_missing_ipv6(at, &source) && !listeners.is_empty() => {
                 tracing::info!(%at, "this machine has no such address; going on without it");
