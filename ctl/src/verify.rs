@@ -74,6 +74,17 @@ pub struct Checked {
     pub named: evidence::Named,
 }
 
+/// The plans that a log names, as far as it can be read.
+pub fn plans_of(log: &[u8]) -> Vec<String> {
+    let mut named = evidence::Named::default();
+    for line in log.split(|byte| *byte == b'\n') {
+        if let Ok(Line::Record(record)) = serde_json::from_slice(line) {
+            named.remember(&record.event);
+        }
+    }
+    named.plans.into_keys().collect()
+}
+
 fn log(path: &Path, pin: Digest, since: Option<String>) -> Result<Checked, Fault> {
     let file = File::open(path).map_err(|error| Fault::failed(format!("{}: {error}", path.display())))?;
     let mut verifier = ExportVerifier::new(pin, since);

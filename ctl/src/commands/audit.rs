@@ -8,7 +8,7 @@ use crate::exit::{Exit, Fault, Outcome};
 use crate::follow::person;
 use crate::out::{self, Format, col, wide, word};
 use crate::sse;
-use crate::verify::manifest;
+use crate::verify::{self, manifest};
 use clap::{Args, Subcommand};
 use legator_core::text::{brief, shown_line};
 use serde_json::{Value, json};
@@ -16,9 +16,6 @@ use std::path::{Path, PathBuf};
 
 /// The longest summary of an event, in bytes.
 const SUMMARY_BYTES_MAX: usize = 300;
-/// Plans of one export, at most.
-const PLANS_MAX: usize = 1_000_000;
-
 /// What to do with the audit log.
 #[derive(Debug, Subcommand)]
 #[command(after_help = "Examples:
@@ -90,7 +87,7 @@ pub async fn run(session: &Session, command: Audit) -> Outcome {
         Audit::List(list) => show(session, list).await,
         Audit::Follow { after } => follow(session, after).await,
         Audit::Export { dir } => export(session, &dir).await,
-        Audit::Verify(verify) => crate::verify::run(&verify, &session.wish, session.format),
+        Audit::Verify(verify) => verify::run(&verify, &session.wish, session.format),
     }
 }
 
@@ -220,17 +217,18 @@ async fn follow(session: &Session, after: Option<u64>) -> Outcome {
 async fn export(session: &Session, dir: &Path) -> Outcome {
     std::fs::create_dir_all(dir).map_err(|error| Fault::failed(format!("{}: {error}", dir.display())))?;
     let log = session.client.bytes("/api/v1/audit/export").await?;
-    save(&dir.join(crate::verify::LOG), &log)?;
+    save(&dir.join(verify::LOG), &log)?;
     let mut plans = Vec::new();
-    for plan in session.client.list("/api/v1/plans?limit=500", PLANS_MAX).await? {
-        let path = format!("/api/v1/plans/{}/bytes", encode(&word(&plan, "id")));
+    // Those that the log names, also the readings that no list shows.
+    for plan in verify::plans_of(&log) {
+        let path = format!("/api/v1/plans/{}/bytes", encode(&plan));
         // A plan without bytes was never made: its preparation is not over, or failed.
         if let Ok(evidence) = session.client.get::<Value>(&path).await {
             plans.extend(evidence.to_string().into_bytes());
             plans.push(b'\n');
         }
     }
-    save(&dir.join(crate::verify::PLANS), &plans)?;
+    save(&dir.join(verify::PLANS), &plans)?;
     save(&dir.join(manifest::MANIFEST), manifest::of(&log, &plans).as_bytes())?;
     out::note(&format!("  legatorctl audit verify {}", dir.display()));
     Ok(Exit::Ok)
