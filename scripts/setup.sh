@@ -3,16 +3,19 @@
 set -euo pipefail
 
 packages=(
+    # what builds: SQLite, the cryptography and libFuzzer are C and C++
+    ca-certificates gcc g++ libc6-dev make mount
     nginx-light jq curl openssl iproute2 procps psmisc
     busybox git python3 perl gawk sqlite3 attr acl util-linux
     # what the cage is tried with
     at bsdutils cron dbus-bin e2fsprogs ed file findutils gdb keyutils kmod lsof
-    openssh-client python3-pip rsync systemd util-linux-extra vim
+    openssh-client python3-pip python3-venv rsync systemd util-linux-extra vim
 )
 
 missing=()
+installed=$'\n'$(dpkg-query -W -f='${Package} ${Status}\n' "${packages[@]}" 2>/dev/null || true)$'\n'
 for package in "${packages[@]}"; do
-    dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
+    [[ $installed == *$'\n'"$package install ok installed"$'\n'* ]] || missing+=("$package")
 done
 if [ "${#missing[@]}" -gt 0 ]; then
     echo "setup: installing ${missing[*]}" >&2
@@ -35,7 +38,7 @@ if ! ls "$openrc"/openrc_*.deb >/dev/null 2>&1; then
     (cd "$openrc" && { apt-get download -qq openrc libeinfo1 librc1 insserv || { apt-get update -qq && apt-get download -qq openrc libeinfo1 librc1 insserv; }; })
 fi
 command -v cargo >/dev/null || { echo "setup: no cargo: install Rust 1.95 or newer (https://rustup.rs)" >&2; exit 1; }
-if ! cargo nextest --version >/dev/null 2>&1; then
+if ! command -v cargo-nextest >/dev/null && ! cargo nextest --version >/dev/null 2>&1; then
     echo "setup: installing cargo-nextest" >&2
     cargo install --locked cargo-nextest
 fi
