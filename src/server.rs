@@ -1,12 +1,15 @@
 //! Listening and serving: our own accept loop, since a server that trusts its clients to be quick is stopped by slow ones.
 //!
 //! Owns sockets, TLS and every deadline of a connection. Never looks into a request.
-//! Invariant: a connection that has not sent a whole request head, or does not take its answer, is closed within 10 s resp. 30 s.
+//! Invariant: a connection that has not sent a whole request head, or does not take its answer, is closed within 10 s resp. 30 s; so is one whose body dribbles.
 
+mod listen;
+mod misdialled;
 mod patient;
 mod seats;
 mod tls;
 
+pub use listen::listen;
 pub use tls::{TlsError, acceptor};
 
 use axum::Router;
@@ -23,6 +26,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
@@ -52,7 +56,7 @@ impl Limits {
         let connections = usize::try_from(files).unwrap_or(usize::MAX).saturating_mul(3) / 4;
         let connections = connections.clamp(256, 60_000);
         Self {
-            head: Duration::from_secs(8),
+            head: Duration::from_secs(5),
             handshake: Duration::from_secs(5),
             write: Duration::from_secs(30),
             head_bytes_max: 16 * 1024,
@@ -99,12 +103,11 @@ async fn accept(server: Arc<Server>, listener: TcpListener, seats: Arc<Seats>, c
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            // No seat: the socket is dropped, which closes it at once and keeps the backlog short.
-            Ok((stream, peer)) => {
-                if let Some(seat) = Seats::take(&seats, peer.ip()) {
-                    connections.spawn(converse(Arc::clone(&server), stream, peer, seat));
-                }
-            }
+            Ok((stream, peer)) => match Seats::take(&seats, peer.ip()) {
+                Some(seat) => drop(connections.spawn(converse(Arc::clone(&server), stream, peer, seat))),
+                // The socket is dropped, which closes it at once and keeps the queue short.
+                None => metrics::counter!("legator_http_connections_refused_total").increment(1),
+            },
             Err(error) => {
                 tracing::warn!(%error, "accepting failed");
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -115,14 +118,28 @@ async fn accept(server: Arc<Server>, listener: TcpListener, seats: Arc<Seats>, c
 
 async fn converse(server: Arc<Server>, stream: TcpStream, peer: SocketAddr, seat: Seat) {
     let _ = stream.set_nodelay(true);
-    let stream = Patient::new(stream, server.limits.write);
     let Some(tls) = &server.tls else {
-        return speak(&server, stream, peer, seat).await;
+        return speak(&server, Patient::new(stream, server.limits.write), peer, seat).await;
     };
-    if let Ok(Ok(stream)) = tokio::time::timeout(server.limits.handshake, tls.accept(stream)).await {
+    let shaken = tokio::time::timeout(server.limits.handshake, shake(tls, stream, server.limits.write)).await;
+    match shaken {
         // Boxed: the state of TLS is large, and a parked connection should not carry it on its stack frame.
-        speak(&server, Box::new(stream), peer, seat).await;
+        Ok(Some(stream)) => speak(&server, Box::new(stream), peer, seat).await,
+        Ok(None) | Err(_) => metrics::counter!("legator_http_handshakes_failed_total").increment(1),
     }
+}
+
+/// The TLS handshake. A client that speaks plain HTTP is told what is spoken here.
+async fn shake(
+    tls: &TlsAcceptor,
+    stream: TcpStream,
+    write: Duration,
+) -> Option<TlsStream<Patient<TcpStream>>> {
+    if misdialled::is_plain(&stream).await {
+        misdialled::answer(stream).await;
+        return None;
+    }
+    tls.accept(Patient::new(stream, write)).await.ok()
 }
 
 async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(

@@ -15,8 +15,12 @@ mod corpus;
 mod document;
 #[path = "http/families.rs"]
 mod families;
+#[path = "http/figures.rs"]
+mod figures;
 #[path = "http/lifecycle.rs"]
 mod lifecycle;
+#[path = "http/names.rs"]
+mod names;
 #[path = "http/once.rs"]
 mod once;
 #[path = "http/plain.rs"]
@@ -25,9 +29,13 @@ mod plain;
 mod routes;
 #[path = "http/rows.rs"]
 mod rows;
+#[path = "http/slow.rs"]
+mod slow;
 #[path = "http/streams.rs"]
 mod streams;
 #[path = "http/tenants.rs"]
 mod tenants;
+#[path = "http/tls.rs"]
+mod tls;
 #[path = "http/world.rs"]
 mod world;

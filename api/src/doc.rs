@@ -3,6 +3,9 @@
 //! Owns what all operations share in the document, and the check that a request has no parameter that its route does not document.
 //! Invariant: a route that is served is in the document, since both come from one router.
 
+mod forms;
+mod links;
+
 use crate::auth::identify;
 use crate::problem::{Problem, ProblemBody};
 use crate::{Api, routes};
@@ -12,6 +15,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use legator_core::error::Failure;
 use legator_core::ids::TraceId;
+use legator_gate::Auth;
+use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use utoipa::openapi::path::{Operation, ParameterIn, PathItem};
@@ -35,6 +40,30 @@ pub fn parts() -> (Router<Api>, OpenApi) {
     let (router, mut document) = OpenApiRouter::with_openapi(empty).merge(routes::all()).split_for_parts();
     finish(&mut document);
     (router, document)
+}
+
+/// The document as it is given out: with the forms of texts, with links and examples; without keys where nobody has to show one.
+pub fn written(document: &OpenApi, auth: Auth) -> Value {
+    let mut value = serde_json::to_value(document).unwrap_or_default();
+    forms::write(&mut value);
+    links::write(&mut value);
+    if auth == Auth::Off {
+        open(&mut value);
+    }
+    value
+}
+
+/// Takes the need of a key away.
+fn open(document: &mut Value) {
+    if let Some(components) = document.get_mut("components").and_then(Value::as_object_mut) {
+        components.remove("securitySchemes");
+    }
+    let paths = document.get_mut("paths").and_then(Value::as_object_mut);
+    for operation in paths.into_iter().flat_map(|paths| paths.values_mut()).filter_map(Value::as_object_mut) {
+        for operation in operation.values_mut().filter_map(Value::as_object_mut) {
+            operation.remove("security");
+        }
+    }
 }
 
 fn finish(document: &mut OpenApi) {
@@ -64,6 +93,10 @@ fn finish_operation(path: &str, operation: &mut Operation) {
     let problem =
         ResponseBuilder::new().description("A problem").content("application/problem+json", body).build();
     operation.responses.responses.insert("default".to_owned(), RefOr::T(problem));
+    let large = ResponseBuilder::new()
+        .description("The request's head has more than 16 KiB; no body says so")
+        .build();
+    operation.responses.responses.insert("431".to_owned(), RefOr::T(large));
     if !routes::is_public(path) {
         operation.security = Some(vec![SecurityRequirement::new::<_, [&str; 0], &str>(SCHEME, [])]);
     }
@@ -101,11 +134,12 @@ impl Parameters {
         let Some(query) = request.uri().query() else { return Ok(()) };
         let Some(path) = request.extensions().get::<MatchedPath>() else { return Ok(()) };
         let method = if request.method() == "HEAD" { "GET" } else { request.method().as_str() };
-        let known = self.0.get(&(method.to_owned(), path.as_str().to_owned()));
+        // Another method gets its 405 from the router.
+        let Some(known) = self.0.get(&(method.to_owned(), path.as_str().to_owned())) else { return Ok(()) };
         for part in query.split('&').filter(|part| !part.is_empty()) {
             let name = part.split('=').next().unwrap_or_default();
-            if !known.is_some_and(|known| known.contains(name)) {
-                let mut names: Vec<&str> = known.into_iter().flatten().map(String::as_str).collect();
+            if !known.contains(name) {
+                let mut names: Vec<&str> = known.iter().map(String::as_str).collect();
                 names.sort_unstable();
                 let failure = Failure::invalid(
                     "unknown-parameter",

@@ -17,7 +17,7 @@ use std::time::Duration;
 /// The largest body, in bytes.
 pub const BODY_BYTES_MAX: usize = 1 << 20;
 /// A body has to be whole after so long.
-const BODY_TIME: Duration = Duration::from_secs(8);
+const BODY_TIME: Duration = Duration::from_secs(5);
 
 /// A JSON body.
 #[derive(Debug, Clone)]

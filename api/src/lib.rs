@@ -6,6 +6,7 @@
 pub mod auth;
 mod doc;
 mod follow;
+pub mod foreign;
 mod guard;
 mod hints;
 mod idempotency;
@@ -30,7 +31,6 @@ use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 use legator_bus::subject;
 use legator_core::ids::TraceId;
-use utoipa::openapi::OpenApi;
 
 /// The server's routes, with `more` (the edge's) behind the same guards.
 pub fn router(api: Api, more: Router) -> Router {
@@ -41,7 +41,8 @@ pub fn router(api: Api, more: Router) -> Router {
         .route_layer(from_fn_with_state(api.clone(), tell_notary))
         .route_layer(from_fn_with_state((api.clone(), known), doc::only_known_parameters))
         .with_state(api.clone());
-    let routes = routes.merge(routes::document::route(&document)).merge(more);
+    let routes =
+        routes.merge(routes::document::route(&doc::written(&document, api.settings.auth))).merge(more);
     routes
         .fallback(routes::nothing)
         .layer(from_fn(telemetry::observe))
@@ -62,7 +63,7 @@ async fn tell_notary(State(api): State<Api>, request: Request, next: Next) -> Re
     response
 }
 
-/// The document of the API (OpenAPI 3.1).
-pub fn openapi() -> OpenApi {
-    doc::parts().1
+/// The document of the API (OpenAPI 3.1), as a server that asks for keys gives it out.
+pub fn openapi() -> serde_json::Value {
+    doc::written(&doc::parts().1, legator_gate::Auth::On)
 }

@@ -48,32 +48,40 @@ pub fn limit(asked: Option<u16>) -> Result<usize, Problem> {
     }
 }
 
-fn check(api: &Api, list: List, place: &str) -> Vec<u8> {
+fn check(key: &[u8; 32], list: List, place: &str) -> Vec<u8> {
     let tenant = list.tenant.to_string();
-    let parts: [&[u8]; 6] =
-        [&api.settings.cursor_key, list.name.as_bytes(), b"\0", tenant.as_bytes(), b"\0", place.as_bytes()];
+    let parts: [&[u8]; 6] = [key, list.name.as_bytes(), b"\0", tenant.as_bytes(), b"\0", place.as_bytes()];
     // The key stands first and the length is fixed: what could be appended is inside `place`, whose whole text is compared.
     let inner = Digest::of_parts(&parts);
-    let outer = Digest::of_parts(&[&api.settings.cursor_key, inner.bytes()]);
+    let outer = Digest::of_parts(&[key, inner.bytes()]);
     outer.bytes().iter().take(CHECK_BYTES).copied().collect()
 }
 
 /// The cursor of the page after `place`.
 pub fn cursor(api: &Api, list: List, place: &str) -> String {
-    let mut bytes = check(api, list, place);
+    written(&api.settings.cursor_key, list, place)
+}
+
+/// The same under a key.
+pub(crate) fn written(key: &[u8; 32], list: List, place: &str) -> String {
+    let mut bytes = check(key, list, place);
     bytes.extend_from_slice(place.as_bytes());
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
 /// The place that a cursor names, if it is one of this list.
 pub fn place(api: &Api, list: List, cursor: Option<&str>) -> Result<Option<String>, Problem> {
-    let Some(cursor) = cursor else { return Ok(None) };
+    cursor.map(|cursor| read(&api.settings.cursor_key, list, cursor)).transpose()
+}
+
+/// The same under a key.
+pub(crate) fn read(key: &[u8; 32], list: List, cursor: &str) -> Result<String, Problem> {
     let bad = || Problem::from(Failure::invalid("bad-cursor", "this cursor is none of this list"));
     let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| bad())?;
     let (sent, place) = bytes.split_at_checked(CHECK_BYTES).ok_or_else(bad)?;
     let place = std::str::from_utf8(place).map_err(|_| bad())?;
-    match sent == check(api, list, place) {
-        true => Ok(Some(place.to_owned())),
+    match sent == check(key, list, place) {
+        true => Ok(place.to_owned()),
         false => Err(bad()),
     }
 }

@@ -7,7 +7,7 @@ mod audit;
 mod chats;
 pub(crate) mod document;
 mod enrol;
-mod events;
+pub(crate) mod events;
 mod fleet;
 mod freezes;
 mod hosts;

@@ -4,6 +4,7 @@
 
 #![allow(dead_code, reason = "these types exist to be described")]
 
+use serde_json::Value;
 use utoipa::ToSchema;
 
 /// The ceiling of what may run on a host.
@@ -36,6 +37,36 @@ pub(crate) struct RoleShape {
     selector: Option<String>,
 }
 
+/// A role as it is asked for: its word, or with a selector.
+#[derive(ToSchema)]
+#[schema(as = RoleAsk)]
+#[serde(untagged)]
+pub(crate) enum RoleAskShape {
+    Word(RoleWord),
+    On(RoleOnAskShape),
+}
+
+/// A role, on all hosts or on those that a selector selects.
+#[derive(ToSchema)]
+#[schema(as = RoleOnAsk)]
+pub(crate) struct RoleOnAskShape {
+    role: RoleWord,
+    /// The hosts it is for; all when absent.
+    #[schema(max_length = 8192)]
+    selector: Option<String>,
+}
+
+/// A signature of a DSSE envelope.
+#[derive(ToSchema)]
+#[schema(as = Signature)]
+pub(crate) struct SignatureShape {
+    #[schema(pattern = "^sha256:[0-9a-f]{64}$")]
+    keyid: String,
+    /// Base64.
+    #[schema(pattern = "^[A-Za-z0-9+/]{86}==$")]
+    sig: String,
+}
+
 /// A DSSE envelope.
 #[derive(ToSchema)]
 #[schema(as = Envelope)]
@@ -44,8 +75,8 @@ pub(crate) struct EnvelopeShape {
     payload_type: String,
     /// Base64.
     payload: String,
-    #[schema(value_type = Vec<Object>)]
-    signatures: Vec<()>,
+    #[schema(min_items = 1, max_items = 1)]
+    signatures: Vec<SignatureShape>,
 }
 
 /// What a probe needs from then on.
@@ -207,14 +238,17 @@ pub(crate) struct TaskShape {
     exit_code: Option<i32>,
     #[schema(value_type = Option<Object>)]
     output: (),
-    #[schema(value_type = Object)]
+    /// The state before the act, as the verb tells it.
+    #[schema(value_type = Value)]
     before: (),
-    #[schema(value_type = Object)]
+    /// The state after it.
+    #[schema(value_type = Value)]
     after: (),
     /// Whether the post-condition held; null where the verb has none.
     verified: Option<bool>,
     duration_ms: Option<u64>,
-    #[schema(value_type = Object)]
+    /// What the host signed, once it has.
+    #[schema(value_type = Value)]
     receipt: (),
 }
 

@@ -8,8 +8,19 @@ use std::fmt;
 use std::path::PathBuf;
 
 /// Variables with our prefix that belong to `legatorctl`, `legator-probe` or a single command.
-const OTHERS: [&str; 9] =
-    ["CONFIG", "SERVER", "KEY", "TOKEN", "CONTEXT", "STATE_DIR", "NAME", "API_KEY", "ADMIN_KEY"];
+const OTHERS: [&str; 11] = [
+    "CONFIG",
+    "CONFIG_DIR",
+    "CA",
+    "SERVER",
+    "KEY",
+    "TOKEN",
+    "CONTEXT",
+    "STATE_DIR",
+    "NAME",
+    "API_KEY",
+    "ADMIN_KEY",
+];
 
 /// A value as it was written.
 #[derive(Debug, Clone, PartialEq)]

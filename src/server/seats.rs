@@ -41,6 +41,7 @@ impl Seats {
             return None;
         }
         taken.in_all += 1;
+        metrics::gauge!("legator_http_connections").increment(1);
         taken.by_address.insert(address, of_address + 1);
         Some(Seat { seats: Arc::clone(seats), address })
     }
@@ -50,6 +51,7 @@ impl Drop for Seat {
     fn drop(&mut self) {
         let mut taken = self.seats.taken.lock().unwrap_or_else(PoisonError::into_inner);
         taken.in_all = taken.in_all.saturating_sub(1);
+        metrics::gauge!("legator_http_connections").decrement(1);
         let left = taken.by_address.get(&self.address).copied().unwrap_or(0).saturating_sub(1);
         match left {
             0 => taken.by_address.remove(&self.address),

@@ -55,7 +55,17 @@ fn get(at: &str, path: &str) -> String {
 fn sigterm_drains_and_ends_well() {
     let dir = TempDir::new().unwrap();
     let (mut process, at) = start(dir.path());
-    assert!(get(&at, "/readyz").starts_with("HTTP/1.1 200"));
+    let ready = get(&at, "/readyz");
+    assert!(ready.starts_with("HTTP/1.1 200"), "{ready}");
+    for dependency in ["store", "worker", "edge"] {
+        assert!(ready.contains(&format!("\"{dependency}\":\"ok\"")), "{ready}");
+    }
+    // A request that has begun is answered: its body comes in halves, with the signal between them.
+    let mut begun = TcpStream::connect(&at).unwrap();
+    let head = format!(
+        "POST /api/v1/tokens HTTP/1.1\r\nHost: {at}\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{{"
+    );
+    begun.write_all(head.as_bytes()).unwrap();
     let mut stream = TcpStream::connect(&at).unwrap();
     write!(stream, "GET /api/v1/events/stream HTTP/1.1\r\nHost: {at}\r\n\r\n").unwrap();
     let mut first = [0; 12];
@@ -64,6 +74,10 @@ fn sigterm_drains_and_ends_well() {
     process.signal("TERM");
     let mut rest = Vec::new();
     stream.read_to_end(&mut rest).unwrap();
+    begun.write_all(b"}").unwrap();
+    let mut made = String::new();
+    let _ = begun.read_to_string(&mut made);
+    assert!(made.starts_with("HTTP/1.1 201 "), "the request that had begun was cut: {made:?}");
     assert!(rest.ends_with(b"0\r\n\r\n"), "the stream was ended, not cut");
     assert_eq!(process.wait(), Some(0));
     assert!(TcpStream::connect(&at).is_err());
@@ -157,6 +171,45 @@ fn what_cannot_be_trusted_stops_the_start() {
     eprintln!("starts refused: {} cases", cases + 1);
     let (mut process, _) = start(dir.path());
     process.kill();
+}
+
+/// Each setting of the file, in each wrong type and empty, for the server and for the check of settings.
+#[test]
+fn settings_of_a_wrong_type_stop_the_start() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("legator.toml");
+    let mut cases = 0;
+    let mut refuse = |text: &str, told: &str| {
+        fs::write(&file, text).unwrap();
+        for words in
+            [["up", "--config"].as_slice(), &["config", "check", "--config"], &["migrate", "--config"]]
+        {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_legator"));
+            let said = refused(command.env_clear().env("HOME", dir.path()).args(words).arg(&file));
+            assert!(said.contains(told), "{text} with {words:?}: {said}");
+            cases += 1;
+        }
+    };
+    for name in legator::config::NAMES {
+        for value in ["\"\"", "\" \"", "1", "1.5", "{}", "[]", "[1]", "1979-05-27"] {
+            refuse(&format!("{name} = {value}\n"), name);
+        }
+        refuse(&format!("{name} = \"x\"\n{name} = \"x\"\n"), "legator.toml");
+    }
+    for (text, told) in [
+        ("auth = \"true\"\n", "auth"),
+        ("auths = true\n", "auths"),
+        ("[server]\nauth = true\n", "server"),
+        ("auth = \n", "legator.toml"),
+        ("\0", "legator.toml"),
+    ] {
+        refuse(text, told);
+    }
+    fs::remove_file(&file).unwrap();
+    fs::create_dir(&file).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_legator"));
+    refused(command.env_clear().env("HOME", dir.path()).args(["up", "--config"]).arg(&file));
+    eprintln!("settings refused: {} cases", cases + 1);
 }
 
 #[test]

@@ -60,7 +60,7 @@ fn tries(theirs: &Own) -> Vec<(&'static str, String, Option<Value>)> {
 
 async fn everything(of: &Caller) -> Value {
     let mut all = json!({});
-    for list in ["plans", "tokens", "persons", "keys", "freezes"] {
+    for list in ["plans", "tokens", "persons", "keys", "freezes", "chats", "policies"] {
         all[list] = of.get(&format!("/api/v1/{list}?limit=500")).await["items"].clone();
     }
     all
@@ -73,13 +73,15 @@ async fn what_belongs_to_one_tenant_does_not_exist_for_another() {
     let other = Caller { key: world.other.admin.clone(), ..admin.clone() };
     let mut count = 0;
     for (caller, theirs, owner) in [(&admin, &world.other, &other), (&other, &world.own, &admin)] {
-        let before = everything(owner).await;
+        let (begun, before) = (owner.fence().await, everything(owner).await);
         for (method, path, body) in tries(theirs) {
             let (status, answer) = caller.call(method, &path, body).await;
             assert_eq!(status, 404, "{method} {path}: {answer}");
             count += 1;
         }
         assert_eq!(everything(owner).await, before, "something was written");
+        let (caused, _) = owner.caused(begun, owner.fence().await).await;
+        assert!(caused.is_empty(), "tries of another tenant left events: {caused:#?}");
         let ask = json!({"verb": "service.restart", "args": {"name": "x"}, "selector": format!("id={}", theirs.host)});
         let (status, _) = caller.call("POST", "/api/v1/plans", Some(ask)).await;
         assert_eq!(status, 422, "a selector that names another tenant's host selects nothing");

@@ -164,6 +164,43 @@ impl Caller {
         answer
     }
 
+    /// Makes a token and waits for its event's number: everything that was done before has a lower one, since the log is written in
+    /// the order of acts, and a moment after them.
+    pub async fn fence(&self) -> u64 {
+        let token = self.post("/api/v1/tokens", json!({})).await;
+        let mut number = None;
+        until("the fence has its number", async || {
+            let page = self.get("/api/v1/events?kind=token.made&limit=500").await;
+            let items = page["items"].as_array().unwrap();
+            number = items
+                .iter()
+                .find(|event| event["data"]["token"] == token["id"])
+                .map(|event| event["number"].as_u64());
+            number.is_some()
+        })
+        .await;
+        number.flatten().unwrap()
+    }
+
+    /// The events between two fences that a person caused, and the kinds of all others.
+    pub async fn caused(&self, after: u64, before: u64) -> (Vec<Value>, Vec<String>) {
+        let (mut caused, mut others, mut last) = (Vec::new(), Vec::new(), after);
+        loop {
+            let page = self.get(&format!("/api/v1/events?limit=500&after={last}")).await;
+            let items = page["items"].as_array().unwrap().clone();
+            for event in items.iter().filter(|event| event["number"].as_u64().unwrap() < before) {
+                match event["actor"]["kind"] == "person" {
+                    true => caused.push(event.clone()),
+                    false => others.push(event["kind"].as_str().unwrap().to_owned()),
+                }
+            }
+            match items.last() {
+                Some(newest) => last = newest["number"].as_u64().unwrap(),
+                None => return (caused, others),
+            }
+        }
+    }
+
     async fn ready(&self) {
         until("the server is ready", async || self.call("GET", "/readyz", None).await.0 == 200).await;
     }

@@ -103,7 +103,7 @@ struct EventsQuery {
     /// Where the page begins: `next` of the page before.
     cursor: Option<String>,
     /// Only of this kind, such as `plan.made`; `plan.*` for all of a noun.
-    #[param(max_length = 64, pattern = r"^[a-z-_]+\.([a-z-_]+|\*)$")]
+    #[param(max_length = 64, pattern = r"^[a-z_-]+\.([a-z_-]+|\*)$")]
     kind: Option<String>,
     /// Only about this host.
     #[param(value_type = Option<String>)]
@@ -124,7 +124,7 @@ struct FollowQuery {
     /// Begin after this number; with the next event when absent. `Last-Event-ID` wins over it.
     after: Option<u64>,
     /// Only of this kind, such as `plan.made`; `plan.*` for all of a noun.
-    #[param(max_length = 64, pattern = r"^[a-z-_]+\.([a-z-_]+|\*)$")]
+    #[param(max_length = 64, pattern = r"^[a-z_-]+\.([a-z_-]+|\*)$")]
     kind: Option<String>,
     /// Only about this host.
     #[param(value_type = Option<String>)]
@@ -132,6 +132,15 @@ struct FollowQuery {
     /// Only about this plan.
     #[param(value_type = Option<String>)]
     plan: Option<PlanId>,
+}
+
+/// The filter that a query is, as text; nothing when it is none.
+pub(crate) fn filter(query: &str) -> Option<String> {
+    let uri = format!("/?{query}").parse().ok()?;
+    let axum::extract::Query(query) = axum::extract::Query::<EventsQuery>::try_from_uri(&uri).ok()?;
+    check_kind(query.kind.as_deref()).ok()?;
+    page::limit(query.limit).ok()?;
+    Some(format!("{query:?}"))
 }
 
 fn check_kind(kind: Option<&str>) -> Result<(), Failure> {

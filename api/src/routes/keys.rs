@@ -45,7 +45,7 @@ struct NewKey {
     #[schema(min_length = 1, max_length = 100)]
     name: Option<String>,
     /// The roles that it uses of its person; all when absent.
-    #[schema(value_type = Option<Vec<shapes::RoleWord>>)]
+    #[schema(min_items = 1, max_items = 5, value_type = Option<Vec<shapes::RoleWord>>)]
     scope: Option<Vec<Role>>,
     /// How long it counts, such as `30d`; for ever when absent.
     #[schema(value_type = Option<String>)]

@@ -44,7 +44,7 @@ struct NewPerson {
     #[schema(min_length = 1, max_length = 100)]
     name: String,
     /// What they may do: words such as `viewer`, or a role with a selector.
-    #[schema(value_type = Vec<shapes::RoleShape>)]
+    #[schema(min_items = 1, max_items = 32, value_type = Vec<shapes::RoleAskShape>)]
     roles: Vec<RoleAsk>,
 }
 
@@ -55,7 +55,7 @@ struct PersonChange {
     /// How others call them.
     name: Option<String>,
     /// What they may do.
-    #[schema(value_type = Option<Vec<shapes::RoleShape>>)]
+    #[schema(min_items = 1, max_items = 32, value_type = Option<Vec<shapes::RoleAskShape>>)]
     roles: Option<Vec<RoleAsk>>,
 }
 

@@ -41,6 +41,7 @@ struct HostChange {
 /// Why.
 #[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = RevocationReason)]
 struct Reason {
     /// In words.
     #[schema(max_length = 500)]
