@@ -3,9 +3,13 @@
 //! Owns the HTTP client. Never retries a request that changes something.
 
 use crate::exit::{Exit, Fault};
+use crate::trust::Named;
 use reqwest::{Method, RequestBuilder, Response};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The largest answer that is read into memory, in bytes.
@@ -22,8 +26,18 @@ pub struct Client {
     http: reqwest::Client,
 }
 
+/// TLS that trusts these certificates alone.
+fn trusting(pem: &[u8]) -> Result<rustls::ClientConfig, String> {
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let named = Named::new(certificates.map_err(|error| error.to_string())?, Arc::clone(&provider))?;
+    let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = config.map_err(|error| error.to_string())?.dangerous();
+    Ok(config.with_custom_certificate_verifier(Arc::new(named)).with_no_client_auth())
+}
+
 impl Client {
-    /// A client of this server; `ca` is the PEM of a private authority to trust besides the usual ones.
+    /// A client of this server; `ca` is the PEM of what to trust instead of the usual authorities.
     pub fn new(server: &str, key: Option<String>, ca: Option<&[u8]>) -> Result<Self, Fault> {
         let base = server.trim_end_matches('/').to_owned();
         if !(base.starts_with("http://") || base.starts_with("https://")) {
@@ -43,9 +57,9 @@ impl Client {
             builder = builder.tls_certs_only([]);
         }
         if let Some(pem) = ca {
-            let certificate = reqwest::Certificate::from_pem(pem)
-                .map_err(|error| Fault::usage(format!("the CA file is no PEM certificate: {error}")))?;
-            builder = builder.add_root_certificate(certificate);
+            let config = trusting(pem)
+                .map_err(|error| Fault::usage(format!("the CA file holds no usable certificate: {error}")))?;
+            builder = builder.tls_backend_preconfigured(config);
         }
         let http = builder.build().map_err(|error| Fault::failed(error.to_string()))?;
         Ok(Self { base, key, http })

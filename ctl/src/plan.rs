@@ -184,7 +184,7 @@ impl Shown {
     }
 
     fn arguments(&self) -> Value {
-        let mut args = self.plan.body().args.clone();
+        let mut args = veiled(&self.plan.body().args);
         for (name, text) in self.long_texts() {
             if let Some(field) = args.get_mut(&name) {
                 *field = Value::from(format!("{} below", out::counted(text.lines().count() as u64, "line")));
@@ -237,6 +237,16 @@ fn coloured(text: &str) -> String {
         _ => format!("{line}\n"),
     };
     text.lines().map(line).collect()
+}
+
+/// Arguments as people read them: where a secret value stands, only that one does.
+pub(crate) fn veiled(args: &Value) -> Value {
+    let mut args = args.clone();
+    let secrets = args.get_mut("secrets").and_then(Value::as_object_mut);
+    for secret in secrets.into_iter().flat_map(|secrets| secrets.values_mut()) {
+        *secret = Value::from(verbs::UNSEEN);
+    }
+    args
 }
 
 #[cfg(test)]

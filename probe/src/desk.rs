@@ -9,12 +9,16 @@ mod orders;
 mod work;
 
 use legator_core::ids::TaskId;
+use legator_core::level::Level;
 use legator_core::time::Timestamp;
-use legator_core::verbs::{self, Call};
+use legator_core::verbs::{self, Call, Secrets};
 use legator_wire::frame::Up;
 use legator_wire::grant::{self, Checked, Delivery, Grant, HostFacts};
 use legator_wire::receipt::OUTPUT_BYTES_MAX;
 use legator_wire::refusal::Refusal;
+use legator_wire::secret::{TO_HOST, bound_to_task};
+use rustls::crypto::aws_lc_rs::hpke::DH_KEM_X25519_HKDF_SHA256_CHACHA20_POLY1305 as SUITE;
+use rustls::crypto::hpke::{EncapsulatedSecret, Hpke as _, HpkePrivateKey};
 use std::sync::Arc;
 
 use crate::config::Settings;
@@ -45,17 +49,6 @@ pub(crate) struct Case {
     pub(crate) content: Content,
 }
 
-/// Refusals of what nobody proved to be for this task: they are said, and change nothing here. An edge that makes such a delivery up
-/// must not be able to use an id.
-const UNPROVEN: [Refusal; 6] = [
-    Refusal::Malformed,
-    Refusal::BadSignature,
-    Refusal::OtherInstallation,
-    Refusal::OtherHost,
-    Refusal::OtherPlan,
-    Refusal::BadLeaf,
-];
-
 /// Takes in a grant. Returns when it is refused, answered, given back, or on disk as started; the work itself goes on behind.
 pub async fn take(probe: &Arc<Probe>, delivery: Delivery) {
     let content = Content { plan: Digest::of(&delivery.plan), leaf: delivery.leaf.hash() };
@@ -65,20 +58,31 @@ pub async fn take(probe: &Arc<Probe>, delivery: Delivery) {
         Ok(settings) => settings,
         Err(error) => {
             tracing::error!(%error, "no task runs: the host's own settings cannot be trusted");
-            let no = No(Refusal::AboveMaxLevel, Some("the host's own settings cannot be read".into()));
-            return case.say_no(no).await;
+            return case.without_settings().await;
         }
     };
     case.take_limits(&settings);
     let checked = case.check(&settings);
     case.saw_authority(checked.is_ok()).await;
     match checked {
-        Err(refusal) if UNPROVEN.contains(&refusal) => case.say_no(refusal.into()).await,
-        other => case.answer_or_start(other, settings).await,
+        Err(refusal) if !refusal.uses_id() => case.say_no(refusal.into()).await,
+        other => case.answer_or_start(other.map_err(No::from), settings).await,
     }
 }
 
 impl Case {
+    /// The host's own settings cannot be read: what is proven to be for this task is refused for good, nothing else is touched.
+    async fn without_settings(self) {
+        let settings = Settings { max_level: Level::Observe, ..Settings::without_file() };
+        match self.check(&settings) {
+            Err(refusal) if !refusal.uses_id() => self.say_no(refusal.into()).await,
+            _ => {
+                let said = "the host's own settings cannot be read".to_owned();
+                self.answer_or_start(Err(No(Refusal::AboveMaxLevel, Some(said))), settings).await;
+            }
+        }
+    }
+
     fn take_limits(&self, settings: &Settings) {
         if let Some(envelope) = &self.delivery.limits {
             let from = Sender { identity: &self.identity, settings, now: self.probe.clock.now() };
@@ -118,7 +122,7 @@ impl Case {
     }
 
     /// What is known of the id decides first; only a new one is refused for its content, or begun.
-    async fn answer_or_start(self, checked: Result<Checked, Refusal>, settings: Settings) {
+    async fn answer_or_start(self, checked: Result<Checked, No>, settings: Settings) {
         let reserved = self.probe.reserve(self.task);
         match (self.probe.journal.known(self.task, &self.content), reserved) {
             (Known::Other, _) => {
@@ -134,7 +138,7 @@ impl Case {
             (Known::Running, _) | (_, None) => self.say_started(),
             (Known::Cancelled, Some(reserved)) => self.cancelled_before(reserved).await,
             (Known::New, Some(reserved)) => match checked {
-                Err(refusal) => self.refuse(refusal.into(), reserved).await,
+                Err(no) => self.refuse(no, reserved).await,
                 Ok(checked) => self.start((checked, settings), reserved).await,
             },
         }
@@ -156,6 +160,10 @@ impl Case {
             Ok(call) => call,
             Err(no) => return self.refuse(no, reserved).await,
         };
+        let secrets = match self.reveal(&checked, &call) {
+            Ok(secrets) => secrets,
+            Err(refusal) => return self.say_no(refusal.into()).await,
+        };
         let cap = checked.plan.body().output_bytes_max.min(OUTPUT_BYTES_MAX) as usize;
         if !self.probe.journal.has_room(cap) {
             return self.refuse(Refusal::NoRoom.into(), reserved).await;
@@ -163,14 +171,27 @@ impl Case {
         let begun = self.begun(&checked);
         if let Err(error) = self.probe.journal.begin(begun.clone()).await {
             tracing::error!(%error, "nothing is started that cannot be put on disk");
-            return self.say_no(No(Refusal::NoRoom, Some(error.to_string()))).await;
+            return self.say_no(No(Refusal::NotKept, Some(error.to_string()))).await;
         }
         self.probe.say(Up::Started { plan: begun.plan, task: self.task });
-        let job = work::Job { case: self, checked, call, settings, begun, cap };
+        let job = work::Job { case: self, checked, call, secrets, settings, begun, cap };
         tokio::spawn(async move {
             job.run(reserved).await;
             drop(permit);
         });
+    }
+
+    /// The secret values that came beside the grant, which have to be those that the plan commits to.
+    fn reveal(&self, checked: &Checked, call: &Call) -> Result<Secrets, Refusal> {
+        if verbs::secrets(&call.verb).is_empty() {
+            return Ok(Secrets::new());
+        }
+        let boxed = self.delivery.secrets.as_ref().ok_or(Refusal::SecretsMismatch)?;
+        let key = HpkePrivateKey::from(self.probe.key.agreement().to_vec());
+        let bound = bound_to_task(&checked.plan.digest(), self.task);
+        let bytes = SUITE.open(&EncapsulatedSecret(boxed.enc.clone()), TO_HOST, &bound, &boxed.sealed, &key);
+        let given = bytes.ok().and_then(|bytes| serde_json::from_slice::<Secrets>(&bytes).ok());
+        given.filter(|given| call.verb.is_revealed_by(given)).ok_or(Refusal::SecretsMismatch)
     }
 
     fn begun(&self, checked: &Checked) -> Begun {

@@ -19,6 +19,7 @@ use std::time::Duration;
 use crate::disk;
 use crate::error::ProbeError;
 use crate::identity::Identity;
+use crate::trust::Named;
 
 #[cfg(test)]
 mod tests;
@@ -213,7 +214,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// What a problem body says, or its first bytes.
-fn problem(body: &[u8]) -> String {
+pub(crate) fn problem(body: &[u8]) -> String {
     let value: Option<serde_json::Value> = serde_json::from_slice(body).ok();
     let field = |name: &str| value.as_ref()?.get(name)?.as_str().map(str::to_owned);
     let detail = field("detail").unwrap_or_else(|| String::from_utf8_lossy(body).chars().take(200).collect());
@@ -227,35 +228,34 @@ fn problem(body: &[u8]) -> String {
 
 /// TLS that trusts the given file alone, or the system's roots. Without TLS in the address nothing has to be trusted.
 fn tls(ca: Option<&Path>, needed: bool) -> Result<ClientConfig, ProbeError> {
-    let mut roots = RootCertStore::empty();
-    match ca {
-        Some(path) => add_roots(&mut roots, path)?,
-        None => {
-            let system = SYSTEM_ROOTS.iter().map(Path::new).find(|path| path.is_file());
-            if let Some(path) = system.filter(|_| needed) {
-                add_roots(&mut roots, path)?;
-            }
-        }
-    }
-    if roots.is_empty() && (needed || ca.is_some()) {
-        return Err(ProbeError::Tls(
-            "no certificate to trust was found: name one with ca = in probe.toml".into(),
-        ));
-    }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config =
+        ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
     let config = config.map_err(|error| ProbeError::Tls(error.to_string()))?;
+    let none =
+        || ProbeError::Tls("no certificate to trust was found: name one with ca = in probe.toml".into());
+    if let Some(path) = ca {
+        let named = Named::new(certificates(path)?, provider).map_err(|_| none())?;
+        return Ok(config
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(named))
+            .with_no_client_auth());
+    }
+    let mut roots = RootCertStore::empty();
+    let system = SYSTEM_ROOTS.iter().map(Path::new).find(|path| path.is_file());
+    if let Some(path) = system.filter(|_| needed) {
+        // A root that this library cannot use is skipped, as other programs do.
+        roots.add_parsable_certificates(certificates(path)?);
+    }
+    if roots.is_empty() && needed {
+        return Err(none());
+    }
     Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
-fn add_roots(roots: &mut RootCertStore, path: &Path) -> Result<(), ProbeError> {
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, ProbeError> {
     let missing = || ProbeError::Tls(format!("{} is not there", path.display()));
     let pem = disk::read(path, ROOTS_BYTES_MAX)?.ok_or_else(missing)?;
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let certificate =
-            certificate.map_err(|error| ProbeError::Tls(format!("{}: {error}", path.display())))?;
-        // A root that this library cannot use is skipped, as other programs do.
-        let _ = roots.add(certificate);
-    }
-    Ok(())
+    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    all.map_err(|error| ProbeError::Tls(format!("{}: {error}", path.display())))
 }

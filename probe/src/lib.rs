@@ -22,4 +22,5 @@ pub mod run;
 pub mod session;
 pub mod status;
 pub mod system;
+mod trust;
 pub mod verbs;

@@ -30,7 +30,7 @@ use legator_core::clock::Clock;
 use legator_core::digest::Digest;
 use legator_core::ids::TaskId;
 use legator_core::task::Outcome;
-use legator_core::verbs::{Call, Verb};
+use legator_core::verbs::{Call, Secrets as SecretValues, Verb};
 use legator_wire::refusal::Refusal;
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
@@ -83,6 +83,8 @@ pub struct Work<'a> {
     pub task: TaskId,
     /// What to do, as parsed from the plan.
     pub call: &'a Call,
+    /// The values of its secret arguments.
+    pub secrets: &'a SecretValues,
     /// The digest of the state that the approver was shown.
     pub shown: Option<Digest>,
     /// What to do it with.

@@ -5,7 +5,7 @@
 
 mod cancel;
 mod counters;
-mod credential;
+pub mod credential;
 mod deliver;
 mod dispatch;
 mod edges;
@@ -16,6 +16,8 @@ pub mod notary;
 mod odd;
 mod reap;
 mod record;
+mod relay;
+mod reseal;
 mod sessions;
 mod start;
 pub mod turns;
@@ -132,6 +134,7 @@ pub async fn run(worker: Worker, shutdown: CancellationToken) {
     loops.spawn(reap::run(worker.clone(), stop()));
     loops.spawn(inventory::run(worker.clone(), stop()));
     loops.spawn(limits::run(worker.clone(), stop()));
+    loops.spawn(reseal::run(worker.clone(), stop()));
     loops.spawn(odd::run(worker.clone(), stop()));
     loops.spawn(turns::run(worker.clone(), stop()));
     loops.spawn(notary::run(worker.clone(), stop()));

@@ -7,6 +7,7 @@
 mod tests;
 
 use crate::Worker;
+use crate::relay::Relay;
 use legator_bus::{Bus, subject};
 use legator_core::audit::{Checkpoint, origin};
 use legator_core::clock::Clock;
@@ -76,6 +77,7 @@ pub struct Notary {
     keys: Vec<PublicKey>,
     signed_at: Timestamp,
     unsigned: bool,
+    relay: Relay,
     /// Tenants whose stored log is not what was signed.
     broken: HashSet<TenantId>,
 }
@@ -91,6 +93,7 @@ impl Notary {
             keys: Vec::new(),
             signed_at: Timestamp::EPOCH,
             unsigned: true,
+            relay: Relay::default(),
             broken: HashSet::new(),
         }
     }
@@ -115,8 +118,9 @@ impl Notary {
         if chain::waiting(&self.desk.store).await? {
             round = chain::number(&self.desk.store, &lease).await?;
             self.unsigned |= round.events > 0;
-            for (tenant, _) in &round.grown {
-                let _ = self.desk.bus.publish(&subject::wake_numbered(*tenant), Vec::new()).await;
+            // The stream is a convenience: what is not told is read from the store.
+            if let Err(error) = self.relay.tell(&self.desk.store, &self.desk.bus, &round).await {
+                tracing::warn!(%error, "numbered events did not go out on the bus");
             }
         }
         let now = self.desk.clock.now();

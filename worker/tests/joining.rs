@@ -9,11 +9,17 @@
 
 mod small;
 
-use legator_store::{StoreError, hosts};
+use legator_core::span::Span;
+use legator_store::{Options, Store, StoreError, hosts};
+use legator_testkit::clock::ManualClock;
 use legator_testkit::sim::{SimProbe, enrolment, fresh_key};
+use legator_wire::credential::Renewal;
+use legator_wire::dsse::Envelope;
 use legator_wire::frame::Down;
+use legator_wire::keys::AuthorityKey;
 use small::TENANT;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -205,4 +211,50 @@ async fn a_hosts_key_changed_by_hand_in_the_database_admits_nobody() {
     forged.key = thief;
     let (_, answer) = forged.say_hello(|_| {}).await;
     assert!(matches!(answer, Some(Down::Denied { .. })), "{answer:?}");
+}
+
+/// A renewal at the server's time, signed by this key.
+async fn renewed(small: &small::Small, probe: &SimProbe, made_at: legator_core::time::Timestamp) -> (u16, String) {
+    let renewal = Renewal { installation: probe.admission.installation.clone(), host: probe.host(), made_at };
+    let envelope = Envelope::seal(&renewal, &probe.key);
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let answer = client.post(format!("{}/api/v1/renew", small.server)).json(&envelope).send().await.unwrap();
+    (answer.status().as_u16(), answer.text().await.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_credential_lasts_seven_days_and_its_renewal_seven_more() {
+    let clock = Arc::new(ManualClock::default());
+    clock.set(legator_testkit::sim::now());
+    let options = Options { clock: clock.clone(), ..Options::memory([9; 32]) };
+    let store = Store::open(options).await.unwrap();
+    let authority = AuthorityKey::from_secret(&[3; 32]);
+    let small = small::start_on(store, authority, legator_edge::Settings::default()).await;
+    let old = small.probe("web").await;
+    let (_wire, first) = old.connect().await;
+    let day = |days: u64| clock.advance(Span::from_secs(days * 86_400));
+    day(6);
+    small::until("the edge is fresh again", async || small.edge.is_ready()).await;
+    // Renewed while it is connected; the old one still holds.
+    let mut fresh = old.clone();
+    let now = || small.store.clock().now();
+    let (status, body) = renewed(&small, &old, now()).await;
+    assert_eq!(status, 200, "{body}");
+    fresh.admission = serde_json::from_str(&body).unwrap();
+    assert_eq!(small.edge.sessions(), 1, "a renewal ends no session");
+    day(1);
+    clock.advance(Span::from_secs(60));
+    small::until("the edge is fresh again", async || small.edge.is_ready()).await;
+    let (_, answer) = old.say_hello(|_| {}).await;
+    assert!(matches!(answer, Some(Down::Denied { ref code }) if code == "bad-credential"), "{answer:?}");
+    assert_eq!(small.edge.sessions(), 1, "what is refused disturbs no session");
+    let (_fresh, epoch) = fresh.connect().await;
+    assert!(epoch > first, "the renewed one opens the door");
+    // One that lapsed is no bar: renewal is proven by the key. A renewal of another time, or by another key, is none.
+    let (status, body) = renewed(&small, &old, legator_testkit::sim::now()).await;
+    assert_eq!((status, body.as_str()), (409, "clock-off"), "an old renewal is no renewal");
+    let thief = SimProbe { key: fresh_key(), ..old.clone() };
+    assert_eq!(renewed(&small, &thief, now()).await.1, "bad-signature");
+    revoke(&small, &old).await;
+    assert_eq!(renewed(&small, &old, now()).await.1, "host-revoked");
 }

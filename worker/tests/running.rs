@@ -16,7 +16,9 @@ use legator_testkit::sim::{Honest, SimProbe, Wire, receipt_for};
 use legator_wire::dsse::Envelope;
 use legator_wire::frame::{Down, Up};
 use legator_wire::grant::Delivery;
-use legator_wire::order::Ack;
+use legator_bus::subject;
+use legator_wire::corridor::{Command, Order, pack};
+use legator_wire::order::{Ack, Cancel};
 use legator_wire::receipt::{Receipt, Sent};
 use small::{Small, until};
 use std::time::{Duration, Instant};
@@ -247,4 +249,130 @@ async fn a_plan_over_many_hosts_ends_once_on_each() {
         let honest = probe.await.unwrap();
         assert_eq!(honest.started.values().copied().collect::<Vec<_>>(), vec![1]);
     }
+}
+
+fn refused(probe: &SimProbe, delivery: &Delivery, reason: &str) -> Receipt {
+    let receipt = receipt_for(probe, delivery, Outcome::Refused, b"");
+    Receipt { reason: Some(reason.to_owned()), started_at: None, exit_code: None, ..receipt }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_that_an_edge_provoked_is_an_alarm_and_the_true_grant_still_counts() {
+    let small = small::start().await;
+    let probe = small.probe("web").await;
+    let (mut wire, _) = probe.connect().await;
+    small.until_host(probe.host(), "connected", |row| row.connected).await;
+    let plan = small.read_on("name=web").await;
+    let delivery = grant(&mut wire).await;
+    // What the probe says to bytes that were flipped on the way, and to another content under its id.
+    for reason in ["bad-signature", "malformed", "other-plan", "leaf-not-under-plan", "used-before"] {
+        wire.send(&sent(&probe, &refused(&probe, &delivery, reason), b"")).await;
+    }
+    until("the alarm", async || small.events("delivery.refused").await > 0).await;
+    assert!(!small.plan(plan.id).await.tasks[0].state.is_final());
+    // Then the edge delivers the true grant.
+    wire.send(&Up::Started { plan: plan.id, task: delivery.leaf.task }).await;
+    wire.send(&sent(&probe, &receipt_for(&probe, &delivery, Outcome::Succeeded, b"ok\n"), b"ok\n")).await;
+    ack(&mut wire, &probe).await;
+    finished(&small, plan.id).await;
+    assert_eq!(small.plan(plan.id).await.tasks[0].state, TaskState::Succeeded);
+    // It changes its mind: both digests are on record before the host may forget.
+    wire.send(&sent(&probe, &receipt_for(&probe, &delivery, Outcome::Failed, b""), b"")).await;
+    ack(&mut wire, &probe).await;
+    assert_eq!(small.events("receipt.contradicts").await, 1);
+    assert_eq!(small.plan(plan.id).await.tasks[0].state, TaskState::Succeeded);
+    assert_eq!(small.events("task.ended").await, 1);
+}
+
+/// A change of this host, approved, and handed to its probe.
+async fn change_of(small: &Small, wire: &mut Wire) -> (legator_core::ids::PlanId, Delivery) {
+    let plan = small.change_on("name=web").await;
+    (plan, grant(wire).await)
+}
+
+async fn cancel_of(wire: &mut Wire, probe: &SimProbe) -> Cancel {
+    let order = |down| if let Down::Cancel { envelope } = down { Some(envelope) } else { None };
+    let envelope = wire.until(order).await.expect("an order to stop comes");
+    envelope.open(&probe.admission.authority).expect("the authority signs it")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plan_that_is_taken_back_tells_its_host_until_it_answers_signed() {
+    let small = small::start().await;
+    let probe = small.able("web").await;
+    let (mut wire, _) = probe.connect().await;
+    small.until_host(probe.host(), "connected", |row| row.connected).await;
+    let (plan, delivery) = change_of(&small, &mut wire).await;
+    wire.send(&Up::Started { plan, task: delivery.leaf.task }).await;
+    // Anybody on the bus may wake this loop: without a cancelled plan nobody is told anything.
+    small.bus.publish(&subject::wake("cancel", delivery.leaf.task), Vec::new()).await.unwrap();
+    let forged = Cancel {
+        installation: probe.admission.installation.clone(),
+        host: probe.host(),
+        task: delivery.leaf.task,
+        made_at: legator_testkit::sim::now(),
+    };
+    let forged = Envelope::seal(&forged, &probe.key);
+    let command = Command { epoch: None, order: Order::Send { frame: Box::new(Down::Cancel { envelope: forged }) } };
+    let edge = small.host(probe.host()).await.edge.unwrap();
+    small.bus.publish(&subject::edge_cmd(edge, probe.host()), pack(&command)).await.unwrap();
+    let order = |down| if let Down::Cancel { envelope } = down { Some(envelope) } else { None };
+    let envelope = wire.until(order).await.expect("an edge hands on what it is told");
+    assert!(envelope.open::<Cancel>(&probe.admission.authority).is_err(), "and a probe sees who signed it");
+    legator_gate::cancel(&small.gate, &small::caller(), plan).await.unwrap();
+    let first = cancel_of(&mut wire, &probe).await;
+    assert_eq!((first.task, first.host), (delivery.leaf.task, probe.host()));
+    // It is lost, and the session with it: told again at the next one, and the task is not sent again.
+    wire.vanish();
+    let (mut wire, _) = probe.connect().await;
+    let mut grants = 0;
+    let told = wire.until(|down| {
+        grants += u32::from(matches!(down, Down::Grant(_)));
+        matches!(down, Down::Cancel { .. }).then_some(())
+    });
+    assert!(told.await.is_some());
+    assert_eq!(grants, 0);
+    assert!(!small.plan(plan).await.state.is_final(), "the server's word ends nothing that runs");
+    wire.send(&sent(&probe, &receipt_for(&probe, &delivery, Outcome::Cancelled, b"half\n"), b"half\n")).await;
+    ack(&mut wire, &probe).await;
+    until("the plan is cancelled", async || small.plan(plan).await.state == PlanState::Cancelled).await;
+    assert_eq!(small.plan(plan).await.tasks[0].state, TaskState::Cancelled);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_taken_back_before_its_host_comes_never_runs() {
+    let small = small::start().await;
+    let probe = small.able("web").await;
+    let plan = small.change_on("name=web").await;
+    legator_gate::cancel(&small.gate, &small::caller(), plan).await.unwrap();
+    until("the plan is cancelled", async || small.plan(plan).await.state == PlanState::Cancelled).await;
+    let (mut wire, _) = probe.connect().await;
+    small.until_host(probe.host(), "connected", |row| row.connected).await;
+    let granted = async { wire.until(|down| matches!(down, Down::Grant(_)).then_some(())).await };
+    assert!(tokio::time::timeout(Duration::from_millis(700), granted).await.is_err(), "nothing is handed over");
+    assert_eq!(small.plan(plan).await.tasks[0].state, TaskState::Cancelled);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_go_out_as_cloud_events_in_the_notarys_order() {
+    let small = small::start().await;
+    let mut stream = small.bus.subscribe(subject::events(small::TENANT)).await.unwrap();
+    for number in 0..5 {
+        small.probe(&format!("web-{number}")).await;
+    }
+    let (mut last, mut enrolled) = (0, 0);
+    while enrolled < 5 {
+        let message = tokio::time::timeout(small::PATIENCE, stream.next()).await.expect("events come").unwrap();
+        let cloud: serde_json::Value = serde_json::from_slice(&message.body).unwrap();
+        assert_eq!((cloud["specversion"].as_str(), cloud["datacontenttype"].as_str()), (Some("1.0"), Some("application/json")));
+        for field in ["id", "source", "type", "time", "sequence"] {
+            assert!(cloud[field].as_str().is_some_and(|text| !text.is_empty()), "{field}: {cloud}");
+        }
+        assert_eq!(cloud["id"], cloud["data"]["id"]);
+        let number: u64 = cloud["sequence"].as_str().unwrap().parse().unwrap();
+        assert!(last == 0 || number == last + 1, "{number} after {last}");
+        last = number;
+        enrolled += usize::from(cloud["type"] == "legator.host.enrolled");
+    }
+    eprintln!("cloud events: {last} numbers without a gap");
 }

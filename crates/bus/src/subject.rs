@@ -5,7 +5,7 @@
 
 pub mod read;
 
-use legator_core::ids::{EventId, HostId, InstanceId, PlanId, TenantId, TurnId};
+use legator_core::ids::{HostId, InstanceId, PlanId, TenantId, TurnId};
 use std::fmt;
 use std::sync::Arc;
 
@@ -69,11 +69,6 @@ pub fn edge_cmds(edge: InstanceId) -> Subject {
     Subject::new(format!("legator.edge.{edge}.host.*.cmd"))
 }
 
-/// One wave for many hosts of an edge.
-pub fn edge_fan(edge: InstanceId) -> Subject {
-    Subject::new(format!("legator.edge.{edge}.fan"))
-}
-
 /// An edge asks for keys and revocations.
 pub fn edge_sync(edge: InstanceId) -> Subject {
     Subject::new(format!("legator.edge.{edge}.sync"))
@@ -102,11 +97,6 @@ pub fn host_up(host: HostId, kind: &str) -> Subject {
 /// What all hosts say of one kind.
 pub fn host_ups(kind: &str) -> Subject {
     Subject::new(format!("legator.host.*.up.{}", token(kind)))
-}
-
-/// All that all hosts say.
-pub fn all_host_ups() -> Subject {
-    Subject::new("legator.host.*.up.*".to_owned())
 }
 
 /// Live output of a plan on a host.
@@ -173,11 +163,6 @@ pub fn wakes(what: &str) -> Subject {
     Subject::new(format!("legator.wake.{}.*", token(what)))
 }
 
-/// All wakes.
-pub fn all_wakes() -> Subject {
-    Subject::new("legator.wake.>".to_owned())
-}
-
 /// An event with its number. `kind` is `noun.verb`.
 pub fn event(tenant: TenantId, kind: &str) -> Subject {
     let (noun, verb) = kind.split_once('.').unwrap_or((kind, "_"));
@@ -189,12 +174,3 @@ pub fn events(tenant: TenantId) -> Subject {
     Subject::new(format!("legator.event.{tenant}.>"))
 }
 
-/// What tells the notary that there are new events; the id is any of them.
-pub fn wake_event(id: EventId) -> Subject {
-    wake("event", id)
-}
-
-/// What the notary tells when events of a tenant got numbers: read on after the last one seen.
-pub fn wake_numbered(tenant: TenantId) -> Subject {
-    wake("numbered", tenant)
-}

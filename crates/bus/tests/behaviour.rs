@@ -49,7 +49,7 @@ async fn a_group_shares_messages_and_each_goes_to_one() {
         for _ in 0..3 {
             members.push(bus.queue_subscribe(subject::host_ups("receipt"), "workers").await.unwrap());
         }
-        let mut watcher = bus.subscribe(subject::all_host_ups()).await.unwrap();
+        let mut watcher = bus.subscribe(subject::host_ups("receipt")).await.unwrap();
         for n in 0..300u32 {
             bus.publish(&subject::host_up(HostId::new(n.into()), "receipt"), n.to_be_bytes()).await.unwrap();
         }

@@ -23,3 +23,5 @@ mod life;
 mod refused;
 #[path = "gate/rollout.rs"]
 mod rollout;
+#[path = "gate/trust.rs"]
+mod trust;

@@ -9,7 +9,7 @@ mod reseal;
 
 pub use check::{Broken, How, Status, accept, status, watch};
 pub(crate) use check::{adopt_all, raise, suspect, write_head};
-pub use reseal::reseal;
+pub use reseal::{reseal, under_older_keys};
 
 use crate::seal::{Head, Sealer};
 use crate::sealed::Kind;

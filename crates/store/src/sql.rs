@@ -5,9 +5,23 @@
 
 use crate::StoreError;
 use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement, TryGetable, Value};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+static STATEMENTS: AtomicU64 = AtomicU64::new(0);
+
+/// Statements of this process so far, with begins and commits: what a test bounds.
+pub fn statements() -> u64 {
+    STATEMENTS.load(Ordering::Relaxed)
+}
+
+/// One more statement is about to run.
+pub(crate) fn count() {
+    STATEMENTS.fetch_add(1, Ordering::Relaxed);
+}
 
 /// A statement with its values.
 pub fn statement(sql: &str, values: Vec<Value>) -> Statement {
+    count();
     Statement::from_sql_and_values(DbBackend::Sqlite, sql, values)
 }
 

@@ -4,7 +4,7 @@
 //! fails takes nothing with it, and all return when the one commit is durable.
 
 use crate::rights::Changes;
-use crate::{Store, StoreError, Tx};
+use crate::{Store, StoreError, Tx, sql};
 use sea_orm::{
     DatabaseConnection, DatabaseTransaction, SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
@@ -101,6 +101,7 @@ impl Writer {
     }
 
     async fn begin(&self) -> Result<DatabaseTransaction, StoreError> {
+        sql::count();
         let options = TransactionOptions {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
@@ -135,6 +136,7 @@ impl Turn<'_> {
     pub(crate) async fn finish(mut self, store: &Store, tx: Tx) -> Result<(), StoreError> {
         let act = tx.keeping().is_none();
         let (conn, changes) = tx.into_parts();
+        sql::count();
         conn.commit().await?;
         let Some(group) = self.desk.group.as_mut() else {
             store.inner.book.apply(changes);

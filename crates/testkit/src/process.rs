@@ -258,10 +258,15 @@ pub struct Probe {
 impl Probe {
     /// Enrols one under this name and starts it.
     pub fn start(server: &Server, dir: &Path, name: &str) -> Self {
+        Self::start_by(server, &server.url, dir, name)
+    }
+
+    /// The same, by way of this address.
+    pub fn start_by(server: &Server, url: &str, dir: &Path, name: &str) -> Self {
         let state = dir.join(format!("probe-{name}"));
         std::fs::create_dir_all(&state).expect("a state folder");
-        let process = Self::spawn(&server.url, &state, name, Some(&server.token()));
-        Self { process, state, server: server.url.clone(), name: name.to_owned() }
+        let process = Self::spawn(url, &state, name, Some(&server.token()));
+        Self { process, state, server: url.to_owned(), name: name.to_owned() }
     }
 
     fn spawn(server: &str, state: &Path, name: &str, token: Option<&str>) -> Process {

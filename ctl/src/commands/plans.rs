@@ -115,7 +115,7 @@ pub fn text(plan: &Value) -> String {
         ("state", part("state")),
         ("does", part("text")),
         ("verb", part("verb")),
-        ("arguments", out::line(out::at(plan, "args"))),
+        ("arguments", out::line(&crate::plan::veiled(out::at(plan, "args")))),
         ("level", part("level")),
         ("hosts", format!("{}: {}", part("hosts_total"), hosts.join(", "))),
         ("left out", part("left_out")),

@@ -7,6 +7,7 @@ use legator_core::task::Outcome;
 use legator_wire::dsse::Envelope;
 use legator_wire::frame::{FRAME_BYTES_MAX, Up, text};
 use legator_wire::receipt::{Kept, Receipt, STATE_BYTES_MAX, Sent};
+use legator_wire::refusal::Refusal;
 use serde_json::{Value, json};
 
 use super::{Case, No};
@@ -51,20 +52,20 @@ impl Case {
     /// It was taken back before it came.
     pub(super) async fn cancelled_before(&self, reserved: Reserved) {
         let said = Some("it was cancelled before it started".to_owned());
-        let receipt = Receipt { detail: said, ..self.bare(Outcome::Failed) };
+        let receipt = Receipt { detail: said, ..self.bare(Outcome::Cancelled) };
         self.keep(sealed(&self.probe, &receipt)).await;
         drop(reserved);
     }
 
     async fn keep(&self, sent: Sent) {
-        let sent =
-            match self.probe.journal.end((self.task, self.content), self.expires_at(), sent.clone()).await {
-                Ok(kept) => kept,
-                Err(error) => {
-                    tracing::error!(%error, "a refusal could not be kept");
-                    sent
-                }
-            };
+        let sent = match self.probe.journal.end((self.task, self.content), self.expires_at(), sent).await {
+            Ok(kept) => kept,
+            Err(error) => {
+                tracing::error!(%error, "a refusal could not be kept");
+                // The id is not used: what is said must not end the task.
+                self.refusal(No(Refusal::NotKept, Some(error.to_string())))
+            }
+        };
         self.probe.say_waiting(Up::Receipt(Box::new(sent))).await;
     }
 }

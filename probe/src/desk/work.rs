@@ -48,8 +48,9 @@ impl Job {
         let of = (self.case.task, self.case.content);
         match probe.journal.end(of, self.begun.expires_at, sent).await {
             Ok(sent) => {
+                let told = probe.say(Up::Receipt(Box::new(sent)));
                 drop(reserved);
-                if !probe.say(Up::Receipt(Box::new(sent))) {
+                if !told {
                     probe.receipts.notify_one();
                 }
             }
@@ -74,7 +75,8 @@ impl Job {
         let output = mask::over(output, &self.secrets);
         let keeping = tokio::spawn(keep_and_tell(Arc::clone(&self.case.probe), self.at(), output));
         let shown = self.checked.leaf.shown;
-        let work = Work { task: self.case.task, call: &self.call, secrets: &self.secrets, shown, host: &host };
+        let work =
+            Work { task: self.case.task, call: &self.call, secrets: &self.secrets, shown, host: &host };
         let done = verbs::run(work, pieces, reserved.cancelled.clone()).await;
         let done = self.masked(ended(done, *reserved.cancelled.borrow()));
         let kept = keeping.await.map_or_else(|_| nothing(), |(out, err)| keep::finish(out, err, self.cap));

@@ -95,7 +95,9 @@ pub(super) async fn ask(host: &HostServices, verb: &str) -> Option<Value> {
     let drain = tokio::spawn(async move { while nobody.recv().await.is_some() {} });
     let (_keep, cancel) = watch::channel(false);
     let task = TaskId::new(SystemIds.fresh());
-    let done = run(Work { task, call: &call, shown: None, host }, output, cancel).await;
+    let done =
+        run(Work { task, call: &call, secrets: &verbs::Secrets::new(), shown: None, host }, output, cancel)
+            .await;
     drain.abort();
     done.result
 }

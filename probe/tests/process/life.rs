@@ -206,14 +206,14 @@ async fn what_is_beyond_the_most_at_work_is_given_back_and_a_cancel_ends_what_ru
     }
     for _ in 0..most {
         let (receipt, _) = session.settled().await;
-        assert_eq!(receipt.outcome, Outcome::Failed);
+        assert_eq!(receipt.outcome, Outcome::Cancelled);
     }
     // What was given back may come again, and what is cancelled before it comes does not run.
     let (scene, path) = counted(&host);
     session.cancel(host.server.host(), task_of(&scene)).await;
     session.send(&scene.frame().to_string()).await;
     let (receipt, _) = session.settled().await;
-    assert_eq!((receipt.outcome, lines(&path)), (Outcome::Failed, 0));
+    assert_eq!((receipt.outcome, lines(&path)), (Outcome::Cancelled, 0));
     eprintln!("{most} at work, one given back, all cancelled");
 }
 

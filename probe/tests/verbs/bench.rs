@@ -130,7 +130,8 @@ impl Bench {
             }
             (stdout, stderr)
         };
-        let work = Work { task, call: &call, shown, host: &self.host };
+        let secrets = verbs::Secrets::new();
+        let work = Work { task, call: &call, secrets: &secrets, shown, host: &self.host };
         let (done, (stdout, stderr)) = tokio::join!(run(work, send, cancel), keep);
         Did { task, done, stdout, stderr }
     }

@@ -23,11 +23,12 @@ use legator_core::level::Level;
 use legator_core::rights::{Role, RoleOn};
 use legator_core::span::Span;
 use legator_edge::{Edge, Settings};
-use legator_gate::{Ask, Auth, Caller, Cap, Gate, PlanView};
+use legator_gate::{Ask, Auth, BreakGlass, Caller, Cap, Decide, Gate, PlanView};
 use legator_store::hosts::HostRow;
 use legator_store::tokens::{self, Token};
 use legator_store::{Audited, Op, Options, Store, StoreError, hosts, sql};
 use legator_testkit::sim::SimProbe;
+use legator_wire::approval::Vote;
 use legator_wire::corridor::{Joined, Joining, pack, unpack};
 use legator_wire::dsse::Envelope;
 use legator_wire::keys::{AuthorityKey, CheckpointKey, Signer as _};
@@ -155,6 +156,10 @@ impl Small {
 
     /// The text of a fresh registration token for so many uses.
     pub async fn token(&self, uses: u32) -> String {
+        self.token_for(uses, Level::Observe).await
+    }
+
+    pub async fn token_for(&self, uses: u32, level: Level) -> String {
         let secret: [u8; 32] = rand::random();
         let id = TokenId::fresh(self.store.ids());
         let now = self.store.clock().now();
@@ -163,7 +168,7 @@ impl Small {
             uses_max: uses,
             used: 0,
             labels: BTreeMap::from([("made".to_owned(), "token".to_owned())]),
-            level: Level::Observe,
+            level,
             note: None,
             made_by: PersonId::LOCAL,
             made_at: now,
@@ -213,6 +218,40 @@ impl Small {
         let plan = legator_gate::ask(&self.gate, &caller(), ask).await.unwrap();
         self.bus.publish(&subject::wake("plan", plan.id), Vec::new()).await.unwrap();
         plan
+    }
+
+    /// A fresh enrolled machine on which changes may run.
+    pub async fn able(&self, hostname: &str) -> SimProbe {
+        let token = self.token_for(1, Level::Remediate).await;
+        SimProbe::enrol(&self.server, &token, hostname).await.unwrap()
+    }
+
+    /// Restarts a service there: a plan that the one person there is has approved.
+    pub async fn change_on(&self, selector: &str) -> PlanId {
+        let ask = Ask {
+            verb: "service.restart".to_owned(),
+            args: serde_json::json!({"name": "nginx"}),
+            selector: selector.to_owned(),
+            level: None,
+            rollout: None,
+            decide_in: None,
+            expires_in: None,
+            timeout: None,
+            reason: None,
+            turn: None,
+        };
+        let plan = legator_gate::ask(&self.gate, &caller(), ask).await.unwrap();
+        let yes = Decide {
+            plan: plan.id,
+            digest: plan.digest.unwrap(),
+            vote: Vote::Approve,
+            reason: None,
+            signature: None,
+            break_glass: BreakGlass::No,
+        };
+        legator_gate::decide(&self.gate, &caller(), yes).await.unwrap();
+        self.bus.publish(&subject::wake("plan", plan.id), Vec::new()).await.unwrap();
+        plan.id
     }
 
     pub async fn plan(&self, plan: PlanId) -> PlanView {

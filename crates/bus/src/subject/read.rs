@@ -26,7 +26,7 @@ pub fn edge_cmd(subject: &Subject) -> Option<(InstanceId, HostId)> {
     Some((id(edge)?, id(host)?))
 }
 
-/// The edge and the last word of `edge_sync`, `edge_beat` and `edge_fan`.
+/// The edge and the last word of `edge_sync` and `edge_beat`.
 pub fn edge(subject: &Subject) -> Option<(InstanceId, &str)> {
     let ["legator", "edge", edge, word] = tokens(subject)? else { return None };
     Some((id(edge)?, word))

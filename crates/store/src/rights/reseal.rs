@@ -5,7 +5,9 @@
 use crate::sealed::Kind;
 use crate::{Audited, Op, Store, StoreError};
 use legator_core::event::{About, NewEvent};
+use legator_core::ids::TenantId;
 use serde_json::value::RawValue;
+use std::collections::BTreeSet;
 
 /// Rows that one act seals anew, at most.
 const BATCH: usize = 500;
@@ -31,6 +33,14 @@ pub async fn reseal(store: &Store, op: &Op) -> Result<usize, StoreError> {
             Ok(Audited::new(done, NewEvent::new("rights.resealed", About::nothing(), data)))
         })
         .await
+}
+
+/// Tenants with rows under an older key.
+pub fn under_older_keys(store: &Store) -> Vec<TenantId> {
+    let key_id = store.sealer().key_id();
+    let pages = store.inner.book.read();
+    let old = pages.rows.iter().filter(|(_, entry)| !entry.broken && *entry.key_id != *key_id);
+    old.map(|(key, _)| key.tenant).collect::<BTreeSet<TenantId>>().into_iter().collect()
 }
 
 fn older(store: &Store, op: &Op) -> Vec<(Kind, String)> {
