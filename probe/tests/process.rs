@@ -27,3 +27,5 @@ mod life;
 mod scene;
 #[path = "process/tampered.rs"]
 mod tampered;
+#[path = "process/trust.rs"]
+mod trust;
