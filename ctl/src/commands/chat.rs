@@ -1,19 +1,22 @@
-//! `chat`: a conversation about a host, or about the fleet, in a terminal.
+//! `chat`: a conversation about a host, or about the fleet, in a terminal or through a pipe.
 //!
-//! Owns how a turn is shown: text as it comes, a card for each look, a plan with the approval asked beside it, the answer.
+//! Owns the lines that people type and what was said before. Invariant: an approval goes out with the digest of the bytes that were shown
+//! here, and only for what a person answered at a terminal.
+
+mod screen;
+mod turn;
 
 use crate::cli::Session;
 use crate::client::encode;
-use crate::commands::approvals;
 use crate::exit::{Exit, Fault, Outcome};
-use crate::out::{self, Format, word};
-use crate::sse;
+use crate::out::{self, at, word};
 use clap::Args;
-use legator_core::text::shown;
-use legator_wire::approval::Vote;
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
+
+/// How many earlier turns are shown.
+const EARLIER_MAX: usize = 10;
 
 /// Talk about a host, or about the fleet.
 #[derive(Debug, Args)]
@@ -39,21 +42,24 @@ pub async fn run(session: &Session, chat: Chat) -> Outcome {
     };
     let path = format!("/api/v1/chats/{}", encode(&id));
     let known: Value = session.client.get(&path).await?;
-    let mut talk = Talk { session, path, last: history(session, &known), wait: chat.wait };
-    if let Some(message) = chat.message {
-        return talk.turn(&message).await;
-    }
-    out::note(&format!("chat {id}; an empty line ends it"));
-    loop {
-        anstream::eprint!("> ");
-        std::io::stderr().flush()?;
-        let line = line().await?;
-        if line.is_empty() {
-            return Ok(Exit::Ok);
+    let last = Some(word(&known, "last_event")).filter(|last| !last.is_empty());
+    let mut talk = Talk {
+        session,
+        path,
+        last,
+        wait: chat.wait,
+        people: session.format.is_for_people(),
+        screen: out::is_terminal(),
+        terminal: std::io::stdin().is_terminal(),
+    };
+    match chat.message {
+        Some(message) => talk.turn(&message).await,
+        None if talk.terminal => {
+            out::note(&format!("chat about {} ({id}). Ctrl-D ends it.", word(&known, "title")));
+            talk.earlier(&known).await?;
+            talk.at_terminal().await
         }
-        if let Err(fault) = talk.turn(&line).await {
-            out::note(&fault.to_string());
-        }
+        None => talk.through_pipe().await,
     }
 }
 
@@ -66,108 +72,95 @@ async fn open(session: &Session, host: Option<&str>) -> Result<String, Fault> {
     Ok(word(&chat, "id"))
 }
 
-/// Prints what was said before; answers the id of the last event.
-fn history(session: &Session, chat: &Value) -> Option<String> {
-    for turn in out::at(chat, "turns").as_array().into_iter().flatten() {
-        if matches!(session.format, Format::Table | Format::Wide) {
-            out::say(&format!("> {}", word(turn, "text")));
-            let answer = out::at(turn, "answer").as_str().unwrap_or("");
-            out::say(&shown(answer));
-        }
-    }
-    let last = word(chat, "last_event");
-    (!last.is_empty()).then_some(last)
-}
-
-async fn line() -> Result<String, Fault> {
+/// A line of standard input without its blanks around; nothing at its end.
+async fn line() -> Result<Option<String>, Fault> {
     let read = tokio::task::spawn_blocking(|| {
         let mut line = String::new();
-        std::io::stdin().read_line(&mut line).map(|_| line.trim().to_owned())
+        std::io::stdin().read_line(&mut line).map(|bytes| (bytes > 0).then(|| line.trim().to_owned()))
     });
     Ok(read.await.map_err(|error| Fault::failed(error.to_string()))??)
 }
 
+/// A conversation.
 struct Talk<'a> {
     session: &'a Session,
     path: String,
     last: Option<String>,
     wait: bool,
+    /// Shown for people, not as JSON.
+    people: bool,
+    /// Somebody looks at standard output as it comes.
+    screen: bool,
+    /// Somebody types.
+    terminal: bool,
 }
 
 impl Talk<'_> {
-    async fn turn(&mut self, text: &str) -> Outcome {
-        let turn = self
-            .session
-            .client
-            .call(Method::POST, &format!("{}/turns", self.path), &json!({"text": text}))
-            .await?;
-        let turn = word(&turn, "id");
-        let mut stream =
-            sse::Stream::new(&self.session.client, &format!("{}/stream", self.path), self.last.clone());
+    /// Question after question, until the end of the input.
+    async fn at_terminal(&mut self) -> Outcome {
         loop {
-            let event = stream.next().await?;
-            let data: Value = serde_json::from_str(&event.data).unwrap_or(Value::Null);
-            if event.id.is_some() {
-                self.last.clone_from(&event.id);
+            out::ask("> ");
+            match line().await? {
+                None => {
+                    // The prompt's line is ended for the shell's.
+                    out::note("");
+                    return Ok(Exit::Ok);
+                }
+                Some(line) if line.is_empty() => {}
+                Some(line) => {
+                    if let Err(fault) = self.turn(&line).await {
+                        out::note(&format!("  ✗ {fault}"));
+                        if matches!(fault.exit, Exit::SignIn | Exit::Unreachable) {
+                            return Ok(fault.exit);
+                        }
+                    }
+                }
             }
-            if word(&data, "turn") != turn {
+        }
+    }
+
+    /// Each line is a question; the first turn that does not end well ends it.
+    async fn through_pipe(&mut self) -> Outcome {
+        while let Some(line) = line().await? {
+            if line.is_empty() {
                 continue;
             }
-            if let Some(exit) = self.show(&event.kind, &data).await? {
+            let exit = self.turn(&line).await?;
+            if exit != Exit::Ok {
                 return Ok(exit);
             }
         }
+        Ok(Exit::Ok)
     }
 
-    /// Shows one event; answers the exit code when it ends the turn.
-    async fn show(&self, kind: &str, data: &Value) -> Result<Option<Exit>, Fault> {
-        if !matches!(self.session.format, Format::Table | Format::Wide) {
-            out::say(&json!({"event": kind, "data": data}).to_string());
+    /// What was said before, and what of it still waits for an approval.
+    async fn earlier(&mut self, known: &Value) -> Result<(), Fault> {
+        if !self.people {
+            return Ok(());
         }
-        let live = matches!(self.session.format, Format::Table | Format::Wide);
-        match kind {
-            "tool" if live => out::note(&format!("  · {}", word(data, "text"))),
-            "plan" if live => out::note(&format!(
-                "  plan {}: {} ({})",
-                word(data, "plan"),
-                word(data, "text"),
-                word(data, "state")
-            )),
-            "approval" => return self.approval(data).await,
-            "answer" => {
-                if live {
-                    out::say(&shown(out::at(data, "text").as_str().unwrap_or("")));
+        let turns = at(known, "turns").as_array().map(Vec::as_slice).unwrap_or_default();
+        if turns.len() > EARLIER_MAX {
+            out::note(&format!("  … {} earlier turns", turns.len() - EARLIER_MAX));
+        }
+        for turn in turns.iter().skip(turns.len().saturating_sub(EARLIER_MAX)) {
+            out::say(&screen::earlier(turn));
+            let steps = at(turn, "steps").as_array().map(Vec::as_slice).unwrap_or_default();
+            let approval = steps.iter().rev().find(|step| word(step, "kind") == "approval");
+            let open = matches!(word(turn, "state").as_str(), "asked" | "thinking" | "acting");
+            if let Some(approval) = approval.filter(|step| open && word(step, "state") == "pending") {
+                let mut seen = turn::Shown::default();
+                if self.approval(approval, &mut seen).await?.is_none() {
+                    self.follow(&word(turn, "id"), seen).await?;
                 }
-                return Ok(Some(Exit::Ok));
             }
-            "error" => return Err(Fault::failed(word(data, "text"))),
-            _ => {}
         }
-        Ok(None)
+        Ok(())
     }
 
-    async fn approval(&self, data: &Value) -> Result<Option<Exit>, Fault> {
-        let plan = word(data, "plan");
-        if word(data, "state") != "pending" {
-            return Ok(None);
-        }
-        let (shown, _) = approvals::fetch(self.session, &plan).await?;
-        out::note(shown.text().trim_end());
-        if std::io::stdin().is_terminal() {
-            anstream::eprint!("approve, reject, or leave it to others (empty): ");
-            std::io::stderr().flush()?;
-            let vote = match line().await?.as_str() {
-                "approve" => Vote::Approve,
-                "reject" => Vote::Reject,
-                _ => return Ok((!self.wait).then_some(Exit::Waiting)),
-            };
-            let ballot = approvals::Ballot { vote, reason: None, break_glass: false };
-            if let Err(fault) = approvals::send(self.session, &shown, ballot).await {
-                out::note(&fault.to_string());
-            }
-            return Ok(None);
-        }
-        out::note(&format!("  legatorctl approvals approve {plan}"));
-        Ok((!self.wait).then_some(Exit::Waiting))
+    /// Asks and follows the turn.
+    async fn turn(&mut self, text: &str) -> Outcome {
+        let path = format!("{}/turns", self.path);
+        let turn = self.session.client.call(Method::POST, &path, &json!({"text": text})).await?;
+        self.follow(&word(&turn, "id"), turn::Shown::default()).await
     }
 }

@@ -55,7 +55,11 @@ fn changed(tasks: &[TaskLine]) -> String {
         return String::new();
     };
     let plain = |value: &Value| value.is_number() || value.is_boolean();
-    let named = |name: &str| name.len() <= 40 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    // A start time says no more than the process that it belongs to.
+    let named = |name: &str| {
+        let word = name.len() <= 40 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        word && !name.ends_with("_start")
+    };
     let differs = |(name, old): (&String, &Value)| {
         let new = after.get(name).filter(|new| *new != old && plain(new) && plain(old) && named(name))?;
         Some(format!("; {name} {old} → {new}"))
