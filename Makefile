@@ -20,7 +20,7 @@ lint: ## Formatting, clippy, licences
 bench: ## Figures, from an optimised build
 	@scripts/bench.sh
 
-soak: ## Long runs: API fuzzing, parser fuzzing (SOAK_MINUTES=10)
+soak: setup ## Long runs: API and parser fuzzing, kills, small model (SOAK_MINUTES=10 each)
 	@scripts/soak.sh
 
 openapi: ## Write api/openapi.json anew from the routes

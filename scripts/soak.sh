@@ -1,20 +1,41 @@
 #!/usr/bin/env bash
-# Long runs: Schemathesis over the API of a real server. SOAK_MINUTES bounds it (default 10).
-set -euo pipefail
+# Long runs, SOAK_MINUTES (10) each: Schemathesis over the API, the fuzzing of every parser, kill -9 again and again; then the small real
+# model and the check of licences and sources by cargo-deny. SOAK_ONLY="fuzz kill" chooses among: api fuzz kill model deny.
+set -uo pipefail
 cd "$(dirname "$0")/.."
-. scripts/server.sh
 minutes=${SOAK_MINUTES:-10}
-work=$(mktemp -d)
-trap 'stop_all; rm -rf "$work"' EXIT
+failed=()
 
-cargo build --release --bins --locked
-[ -x "$work/venv/bin/schemathesis" ] || { python3 -m venv "$work/venv"; "$work/venv/bin/pip" install -q 'schemathesis>=4,<5'; }
-start_server target/release/legator "$work/data" 127.0.0.1:18080
-set +e
-timeout --signal=INT "$((minutes * 60))" "$work/venv/bin/schemathesis" run "$url/openapi.json" --url "$url" --checks all --workers 1 \
-    --request-timeout 20 --suppress-health-check all 2>&1 | tee "$work/schemathesis.log"
-set -e
-curl -sf "$url/readyz" >/dev/null || { echo "soak: the server is not ready any more" >&2; exit 1; }
-if grep -q "panicked" "$work/data/legator.log"; then echo "soak: a panic" >&2; exit 1; fi
-if grep -qE '^\s*- Server error' "$work/schemathesis.log"; then echo "soak: a server error" >&2; exit 1; fi
-echo "soak: no server error, no panic, no hang in at most $minutes min"
+kills() { # the kill test until the time is over, at least once
+    local end=$((SECONDS + minutes * 60)) rounds=0
+    cargo build --workspace --bins --locked || return 1
+    while [ "$rounds" = 0 ] || [ "$SECONDS" -lt "$end" ]; do
+        cargo nextest run --locked --test kill --success-output immediate || return 1
+        rounds=$((rounds + 1))
+    done
+    echo "kill: $rounds rounds of 200 plans with 20 kills, nothing lost, nothing run twice"
+}
+
+deny() {
+    cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny || return 1
+    # Advisories need a database from the network: make that a run of its own where there is one.
+    cargo deny --locked check licenses bans sources
+}
+
+part() { # NAME COMMAND...
+    local name=$1; shift
+    case " ${SOAK_ONLY:-api fuzz kill model deny} " in *" $name "*) ;; *) return 0 ;; esac
+    printf '\n== soak: %s\n' "$name"
+    "$@" || failed+=("$name")
+}
+
+part api scripts/schemathesis.sh "$minutes"
+part fuzz scripts/fuzz.sh "$minutes"
+part kill kills
+part model scripts/model.sh
+part deny deny
+if [ "${#failed[@]}" -gt 0 ]; then
+    echo "soak: FAILED: ${failed[*]}" >&2
+    exit 1
+fi
+echo "soak: every part passed"

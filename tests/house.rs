@@ -11,5 +11,7 @@
 
 #[path = "house/arrows.rs"]
 mod arrows;
+#[path = "house/licences.rs"]
+mod licences;
 #[path = "house/sources.rs"]
 mod sources;

@@ -27,7 +27,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use admit::{Admitted, NotProven, check};
+pub use admit::{Admitted, Demand, NotProven, check};
 pub use trust::Trust;
 
 /// Why the edge cannot run.

@@ -4,6 +4,7 @@
 //! any before it, also over a restart.
 
 mod collect;
+pub(crate) mod foreign;
 mod net;
 mod people;
 mod place;

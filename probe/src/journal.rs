@@ -5,7 +5,7 @@
 
 mod index;
 mod log;
-mod record;
+pub(crate) mod record;
 
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,7 @@ pub mod desk;
 pub mod disk;
 pub mod enrol;
 pub mod error;
+pub mod foreign;
 pub mod identity;
 pub mod init;
 pub mod inventory;

@@ -40,7 +40,7 @@ pub fn mounts() -> Vec<MountLine> {
     parse_mounts(&disk::glimpse("/proc/self/mounts", 1024 * 1024).unwrap_or_default())
 }
 
-fn parse_mounts(text: &str) -> Vec<MountLine> {
+pub(crate) fn parse_mounts(text: &str) -> Vec<MountLine> {
     let mut seen = BTreeSet::new();
     let mut lines: Vec<MountLine> = text.lines().rev().filter_map(parse_mount).collect();
     lines.retain(|line| seen.insert(line.path.clone()));

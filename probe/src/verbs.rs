@@ -7,6 +7,7 @@ mod blocking;
 mod certs;
 mod containers;
 mod files;
+pub mod foreign;
 mod host;
 mod interfaces;
 mod logs;

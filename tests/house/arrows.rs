@@ -34,6 +34,12 @@ const ARROWS: &[Row] = &[
         &["sea-orm", "axum", "async-nats", "cedar-policy", "legator-store", "legator-bus"],
     ),
     ("testkit", &["core", "wire", "bus", "store"], &[]),
+    // For development only, as the test kit: nothing may import it.
+    (
+        "fuzz",
+        &["api", "brain", "core", "ctl", "edge", "gate", "policy", "probe", "store", "wire", "worker"],
+        &["legator-testkit"],
+    ),
 ];
 
 /// The most packages that a probe is made of.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const ROOTS: &[&str] =
-    &["src", "api", "edge", "worker", "brain", "probe", "ctl", "crates", "migrations", "tests"];
+    &["src", "api", "edge", "worker", "brain", "probe", "ctl", "crates", "migrations", "tests", "fuzz"];
 const FILE_LINES_MAX: usize = 500;
 const FILE_LINES_MEDIAN_MAX: usize = 220;
 const FUNCTION_LINES_MAX: usize = 70;
@@ -50,7 +50,7 @@ fn sources() -> Vec<Source> {
 impl Source {
     /// Whether it is product code: not a test, an example or the test kit.
     fn is_product(&self) -> bool {
-        let parts = ["tests/", "/tests.rs", "examples/", "crates/testkit/", "tests.rs"];
+        let parts = ["tests/", "/tests.rs", "examples/", "crates/testkit/", "fuzz/", "tests.rs"];
         !parts.iter().any(|part| self.path.contains(part))
     }
 

@@ -61,7 +61,7 @@ pub struct Expected {
 /// One line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "r", rename_all = "snake_case", deny_unknown_fields)]
-pub(super) enum Record {
+pub(crate) enum Record {
     /// On disk before the effect.
     Begun(Box<Begun>),
     /// On disk before the reboot.
@@ -91,7 +91,7 @@ fn check(json: &[u8]) -> String {
 
 impl Record {
     /// The record as a line.
-    pub(super) fn line(&self) -> Vec<u8> {
+    pub(crate) fn line(&self) -> Vec<u8> {
         let json = serde_json::to_vec(self).unwrap_or_default();
         let mut line = check(&json).into_bytes();
         line.push(b' ');
@@ -101,7 +101,7 @@ impl Record {
     }
 
     /// The record in a line.
-    pub(super) fn parse(line: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(line: &[u8]) -> Option<Self> {
         let line = line.strip_suffix(b"\n")?;
         let (found, json) = line.split_at_checked(CHECK_DIGITS)?;
         let json = json.strip_prefix(b" ")?;

@@ -13,7 +13,7 @@ use super::{Step, proc};
 const CONTAINERS_MAX: usize = 2000;
 
 /// The id of 64 hex digits, and the runtime, that a line of `/proc/<pid>/cgroup` names.
-fn of_group(text: &str) -> Option<(String, &'static str)> {
+pub(super) fn of_group(text: &str) -> Option<(String, &'static str)> {
     let id = text
         .split(['/', '-', '.', ':', '\n'])
         .find(|part| part.len() == 64 && part.bytes().all(|byte| byte.is_ascii_hexdigit()))?;

@@ -157,7 +157,7 @@ pub(super) fn disks() -> Step<Value> {
 }
 
 /// Device, mount point and type of a line of `/proc/self/mountinfo` (proc_pid_mountinfo(5)).
-fn parse_mount(line: &str) -> Option<(String, String, String)> {
+pub(super) fn parse_mount(line: &str) -> Option<(String, String, String)> {
     let (left, right) = line.split_once(" - ")?;
     let left: Vec<&str> = left.split_ascii_whitespace().collect();
     let point = left.get(4)?.replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\");

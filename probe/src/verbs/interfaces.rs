@@ -77,7 +77,7 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
 }
 
 /// Takes the messages of one datagram in; true when it was the last.
-fn take(mut bytes: &[u8], found: &mut BTreeMap<u32, Vec<String>>) -> bool {
+pub(super) fn take(mut bytes: &[u8], found: &mut BTreeMap<u32, Vec<String>>) -> bool {
     while let (Some(length), Some(kind)) = (u32_at(bytes, 0), u16_at(bytes, 4)) {
         let length = length as usize;
         let Some(body) = bytes.get(16..length) else { return true };

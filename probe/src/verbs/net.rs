@@ -3,9 +3,9 @@
 //! Owns what they answer. Never opens an AF_UNIX socket, so the C library's resolver is not used, which may ask a daemon.
 //! Invariant: every wait, reply and list is bounded, and what a peer says is data.
 
-mod dns;
-mod http;
-mod message;
+pub(super) mod dns;
+pub(super) mod http;
+pub(super) mod message;
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};

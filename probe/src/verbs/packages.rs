@@ -3,7 +3,7 @@
 //! Owns the commands of apt, dnf, apk and zypper, and the reading of what is installed. Never passes a name that a package manager would read
 //! as something else. Invariant: verified means that the package database, read again, says so.
 
-mod database;
+pub(super) mod database;
 
 use legator_core::verbs::{PackageInstall, PackageList, PackageName};
 use serde_json::{Value, json};

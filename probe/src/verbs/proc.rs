@@ -47,7 +47,7 @@ pub fn process(pid: u32) -> Option<Process> {
 }
 
 /// The line of `/proc/<pid>/stat` (proc_pid_stat(5)). The name may hold spaces and brackets.
-fn parse_stat(line: &str) -> Option<Process> {
+pub(super) fn parse_stat(line: &str) -> Option<Process> {
     let (pid, rest) = line.split_once(" (")?;
     let (name, rest) = rest.rsplit_once(") ")?;
     let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
@@ -134,7 +134,7 @@ pub fn listening(pid: u32) -> Vec<Socket> {
 }
 
 /// A line of `/proc/net/tcp` and its like: TCP in state 0A listens; UDP in state 07 without a peer is bound.
-fn parse_inet(kind: &'static str, line: &str) -> Option<Socket> {
+pub(super) fn parse_inet(kind: &'static str, line: &str) -> Option<Socket> {
     let fields: Vec<&str> = line.split_ascii_whitespace().collect();
     let wanted = if kind.starts_with("tcp") { "0A" } else { "07" };
     if *fields.get(3)? != wanted {
@@ -162,7 +162,7 @@ fn word(hex: &str) -> Option<[u8; 4]> {
 }
 
 /// A line of `/proc/net/unix`: the flag 00010000 marks a listening one.
-fn parse_unix(line: &str) -> Option<Socket> {
+pub(super) fn parse_unix(line: &str) -> Option<Socket> {
     let fields: Vec<&str> = line.split_ascii_whitespace().collect();
     let address = (*fields.get(7)?).to_owned();
     (*fields.get(3)? == "00010000").then_some(())?;

@@ -4,7 +4,7 @@
 //! Invariant: verified means that the processes were seen, before, after and once more after a settle time.
 
 mod find;
-mod init;
+pub(super) mod init;
 mod judge;
 
 use std::time::{Duration, Instant};

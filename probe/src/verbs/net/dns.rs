@@ -135,7 +135,7 @@ fn reverse(ip: IpAddr) -> String {
 }
 
 /// Addresses of a name in the hosts file (hosts(5)).
-fn in_hosts(text: &str, name: &str, record: RecordType) -> Vec<Record> {
+pub(in crate::verbs) fn in_hosts(text: &str, name: &str, record: RecordType) -> Vec<Record> {
     let wanted = |ip: &IpAddr| match record {
         RecordType::A => ip.is_ipv4(),
         RecordType::Aaaa => ip.is_ipv6(),
@@ -159,14 +159,14 @@ fn in_hosts(text: &str, name: &str, record: RecordType) -> Vec<Record> {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-struct Config {
+pub(in crate::verbs) struct Config {
     servers: Vec<SocketAddr>,
     search: Vec<String>,
 }
 
 impl Config {
     /// The lines of resolv.conf(5) that matter here.
-    fn parse(text: &str) -> Self {
+    pub(in crate::verbs) fn parse(text: &str) -> Self {
         let (mut servers, mut search) = (Vec::new(), Vec::new());
         for line in text.lines() {
             let mut words = line.split_ascii_whitespace();

@@ -28,7 +28,7 @@ const BUNDLES: &[&str] = &[
 
 /// The parts of an address.
 #[derive(Debug, PartialEq, Eq)]
-struct Url {
+pub(in crate::verbs) struct Url {
     tls: bool,
     host: String,
     port: u16,
@@ -36,7 +36,7 @@ struct Url {
 }
 
 impl Url {
-    fn parse(text: &str) -> Option<Self> {
+    pub(in crate::verbs) fn parse(text: &str) -> Option<Self> {
         let (scheme, rest) = text.split_once("://")?;
         let tls = scheme.eq_ignore_ascii_case("https");
         let rest = rest.split('#').next()?;
@@ -50,7 +50,7 @@ impl Url {
         (!host.is_empty()).then(|| Self { tls, host: host.to_owned(), port, target })
     }
 
-    fn request(&self, method: &str) -> String {
+    pub(in crate::verbs) fn request(&self, method: &str) -> String {
         let usual = if self.tls { 443 } else { 80 };
         let port = if self.port == usual { String::new() } else { format!(":{}", self.port) };
         let (target, host) = (&self.target, &self.host);
@@ -159,7 +159,7 @@ fn is_whole(bytes: &[u8], head_only: bool) -> bool {
     head_only || length.is_some_and(|length| body.len() >= length)
 }
 
-fn read_answer(bytes: &[u8]) -> Option<Value> {
+pub(in crate::verbs) fn read_answer(bytes: &[u8]) -> Option<Value> {
     let (head, body) = split_head(bytes)?;
     let mut words = head.lines().next()?.split_ascii_whitespace();
     words.next().filter(|version| version.starts_with("HTTP/"))?;

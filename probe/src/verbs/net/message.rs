@@ -12,7 +12,7 @@ const DATA_CHARS_MAX: usize = 4096;
 
 /// One record of an answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Record {
+pub(in crate::verbs) struct Record {
     pub(super) name: String,
     #[serde(rename = "type")]
     pub(super) kind: String,
@@ -22,7 +22,7 @@ pub(super) struct Record {
 
 /// What a server answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Reply {
+pub(in crate::verbs) struct Reply {
     pub(super) code: u8,
     /// It did not fit: ask again over TCP.
     pub(super) cut: bool,
@@ -42,7 +42,7 @@ pub(super) const fn number(record: RecordType) -> u16 {
 }
 
 /// A question with recursion asked for; nothing when the name cannot be one.
-pub(super) fn question(id: u16, name: &str, record: RecordType) -> Option<Vec<u8>> {
+pub(in crate::verbs) fn question(id: u16, name: &str, record: RecordType) -> Option<Vec<u8>> {
     let mut bytes = Vec::from(id.to_be_bytes());
     bytes.extend([1, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
     for label in name.trim_end_matches('.').split('.') {
@@ -61,7 +61,7 @@ fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
 }
 
 /// Reads the answer to `question`; nothing when it is not one.
-pub(super) fn reply(question: &[u8], bytes: &[u8]) -> Option<Reply> {
+pub(in crate::verbs) fn reply(question: &[u8], bytes: &[u8]) -> Option<Reply> {
     let flags = u16_at(bytes, 2)?;
     let asked = question.get(12..)?;
     let same_id = bytes.get(..2)? == question.get(..2)?;

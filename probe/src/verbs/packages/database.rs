@@ -60,7 +60,7 @@ fn field<'a>(paragraph: &'a str, name: &str) -> Option<&'a str> {
 }
 
 /// Paragraphs of `/var/lib/dpkg/status`.
-fn dpkg(text: &str) -> Vec<(String, String)> {
+pub(in crate::verbs) fn dpkg(text: &str) -> Vec<(String, String)> {
     let paragraphs = text.split("\n\n");
     let installed = paragraphs
         .filter(|each| field(each, "Status:").is_some_and(|status| status.ends_with(" ok installed")));
@@ -70,14 +70,14 @@ fn dpkg(text: &str) -> Vec<(String, String)> {
 }
 
 /// Paragraphs of apk's `installed`: `P:` is the name, `V:` the version.
-fn apk(text: &str) -> Vec<(String, String)> {
+pub(in crate::verbs) fn apk(text: &str) -> Vec<(String, String)> {
     text.split("\n\n")
         .filter_map(|each| Some((field(each, "P:")?.to_owned(), field(each, "V:")?.to_owned())))
         .collect()
 }
 
 /// Lines of a name and a version.
-pub(super) fn pairs(text: &str) -> Vec<(String, String)> {
+pub(in crate::verbs) fn pairs(text: &str) -> Vec<(String, String)> {
     let pairs = text.lines().filter_map(|line| line.split_once(' '));
     pairs.map(|(name, version)| (name.to_owned(), version.trim().to_owned())).collect()
 }

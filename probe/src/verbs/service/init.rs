@@ -165,7 +165,7 @@ pub(super) fn all() -> (Manager, Vec<String>) {
 
 /// What a script in `/etc/init.d` says about its service.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Script {
+pub(in crate::verbs) struct Script {
     pub(super) pid_file: Option<String>,
     pub(super) program: Option<PathBuf>,
 }
@@ -178,7 +178,7 @@ impl Script {
     }
 
     /// Plain assignments, as Debian's and OpenRC's scripts have them; what would need a shell to know is left out.
-    fn parse(text: &str, name: &str) -> Self {
+    pub(in crate::verbs) fn parse(text: &str, name: &str) -> Self {
         let mut script = Self::default();
         for line in text.lines() {
             let Some((key, value)) = line.trim().split_once('=') else { continue };
