@@ -14,7 +14,7 @@ run: setup ## Build, start Legator and one probe on this machine, print what to 
 test: setup ## Everything CI runs
 	@scripts/test.sh
 
-lint: ## Formatting, clippy, licences
+lint: ## Formatting, clippy
 	@scripts/lint.sh
 
 bench: ## Figures, from an optimised build
