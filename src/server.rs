@@ -1,7 +1,7 @@
 //! Listening and serving: our own accept loop, since a server that trusts its clients to be quick is stopped by slow ones.
 //!
 //! Owns sockets, TLS and every deadline of a connection. Never looks into a request.
-//! Invariant: a connection that has not sent a whole request head, or does not take its answer, is closed within 10 s resp. 30 s; so is one whose body dribbles.
+//! Invariant: a connection that has not sent a whole request head, or does not take its answer, is closed within 10 s.
 
 mod listen;
 mod misdialled;
@@ -58,7 +58,7 @@ impl Limits {
         Self {
             head: Duration::from_secs(5),
             handshake: Duration::from_secs(5),
-            write: Duration::from_secs(30),
+            write: Duration::from_secs(10),
             head_bytes_max: 16 * 1024,
             connections,
             per_address: connections / 2,

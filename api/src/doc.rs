@@ -170,3 +170,15 @@ pub async fn only_known_parameters(
     }
     Problem::from(failure).into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_asks_for_a_key_only_where_the_server_does() {
+        let document = parts().1;
+        assert!(written(&document, Auth::On).to_string().contains("\"security\":"));
+        assert!(!written(&document, Auth::Off).to_string().contains("\"security"));
+    }
+}

@@ -4,7 +4,6 @@
 
 #![allow(dead_code, reason = "these types exist to be described")]
 
-use serde_json::Value;
 use utoipa::ToSchema;
 
 /// The ceiling of what may run on a host.

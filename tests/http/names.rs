@@ -65,7 +65,7 @@ async fn every_address_answers_under_its_own_names_only() {
     let (mut count, mut wrong) = (0, Vec::new());
     for path in &paths {
         // Streams have no end to wait for, and a socket of probes says nothing before its greeting: their heads are enough.
-        let path = path.replace("{id}", &world.own.host).replace('{', "").replace('}', "");
+        let path = path.replace("{id}", &world.own.host).replace(['{', '}'], "");
         for Form { target, headers, answered } in &FORMS {
             let mut headers: Vec<(String, String)> =
                 headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
