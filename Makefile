@@ -24,6 +24,6 @@ soak: setup ## Long runs: API and parser fuzzing, kills, small model (SOAK_MINUT
 	@scripts/soak.sh
 
 openapi: ## Write api/openapi.json anew from the routes
-	@UPDATE_OPENAPI=1 cargo nextest run --workspace --cargo-quiet -E 'package(legator-api) and test(openapi)'
+	@UPDATE_OPENAPI=1 cargo nextest run --cargo-quiet --test http -E 'test(the_document_is_the_one_that_is_kept)'
 
 .PHONY: help setup run test lint bench soak openapi

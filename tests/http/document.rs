@@ -10,7 +10,7 @@ fn the_document_is_the_one_that_is_kept() {
         std::fs::write(&path, &made).unwrap();
     }
     let kept = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(kept == made, "api/openapi.json is old: run UPDATE_OPENAPI=1 cargo test --test http document");
+    assert!(kept == made, "api/openapi.json is old: run `make openapi`");
 }
 
 #[test]
