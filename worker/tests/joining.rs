@@ -214,7 +214,11 @@ async fn a_hosts_key_changed_by_hand_in_the_database_admits_nobody() {
 }
 
 /// A renewal at the server's time, signed by this key.
-async fn renewed(small: &small::Small, probe: &SimProbe, made_at: legator_core::time::Timestamp) -> (u16, String) {
+async fn renewed(
+    small: &small::Small,
+    probe: &SimProbe,
+    made_at: legator_core::time::Timestamp,
+) -> (u16, String) {
     let renewal = Renewal { installation: probe.admission.installation.clone(), host: probe.host(), made_at };
     let envelope = Envelope::seal(&renewal, &probe.key);
     let client = reqwest::Client::builder().no_proxy().build().unwrap();

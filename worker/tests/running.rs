@@ -9,15 +9,15 @@
 
 mod small;
 
+use legator_bus::subject;
 use legator_core::ids::TaskId;
 use legator_core::plan::PlanState;
 use legator_core::task::{Outcome, TaskState};
 use legator_testkit::sim::{Honest, SimProbe, Wire, receipt_for};
+use legator_wire::corridor::{Command, Order, pack};
 use legator_wire::dsse::Envelope;
 use legator_wire::frame::{Down, Up};
 use legator_wire::grant::Delivery;
-use legator_bus::subject;
-use legator_wire::corridor::{Command, Order, pack};
 use legator_wire::order::{Ack, Cancel};
 use legator_wire::receipt::{Receipt, Sent};
 use small::{Small, until};
@@ -313,7 +313,8 @@ async fn a_plan_that_is_taken_back_tells_its_host_until_it_answers_signed() {
         made_at: legator_testkit::sim::now(),
     };
     let forged = Envelope::seal(&forged, &probe.key);
-    let command = Command { epoch: None, order: Order::Send { frame: Box::new(Down::Cancel { envelope: forged }) } };
+    let command =
+        Command { epoch: None, order: Order::Send { frame: Box::new(Down::Cancel { envelope: forged }) } };
     let edge = small.host(probe.host()).await.edge.unwrap();
     small.bus.publish(&subject::edge_cmd(edge, probe.host()), pack(&command)).await.unwrap();
     let order = |down| if let Down::Cancel { envelope } = down { Some(envelope) } else { None };
@@ -349,7 +350,10 @@ async fn what_is_taken_back_before_its_host_comes_never_runs() {
     let (mut wire, _) = probe.connect().await;
     small.until_host(probe.host(), "connected", |row| row.connected).await;
     let granted = async { wire.until(|down| matches!(down, Down::Grant(_)).then_some(())).await };
-    assert!(tokio::time::timeout(Duration::from_millis(700), granted).await.is_err(), "nothing is handed over");
+    assert!(
+        tokio::time::timeout(Duration::from_millis(700), granted).await.is_err(),
+        "nothing is handed over"
+    );
     assert_eq!(small.plan(plan).await.tasks[0].state, TaskState::Cancelled);
 }
 
@@ -362,9 +366,13 @@ async fn events_go_out_as_cloud_events_in_the_notarys_order() {
     }
     let (mut last, mut enrolled) = (0, 0);
     while enrolled < 5 {
-        let message = tokio::time::timeout(small::PATIENCE, stream.next()).await.expect("events come").unwrap();
+        let message =
+            tokio::time::timeout(small::PATIENCE, stream.next()).await.expect("events come").unwrap();
         let cloud: serde_json::Value = serde_json::from_slice(&message.body).unwrap();
-        assert_eq!((cloud["specversion"].as_str(), cloud["datacontenttype"].as_str()), (Some("1.0"), Some("application/json")));
+        assert_eq!(
+            (cloud["specversion"].as_str(), cloud["datacontenttype"].as_str()),
+            (Some("1.0"), Some("application/json"))
+        );
         for field in ["id", "source", "type", "time", "sequence"] {
             assert!(cloud[field].as_str().is_some_and(|text| !text.is_empty()), "{field}: {cloud}");
         }

@@ -98,7 +98,7 @@ async fn load<'a>(tx: &Tx, before: &'a Before) -> Result<Loaded<'a>, GateError> 
 /// # Errors
 /// `Store(RightsTampered)` when the tenant's rights are not whole: no grants; `Conflict` when the plan was changed meanwhile.
 pub async fn seal(gate: &Gate, key: &AuthorityKey, plan: PlanId) -> Result<Sealed, GateError> {
-    let row = plans::get(&gate.store, plan).await?.ok_or(GateError::Nothing)?;
+    let (row, hosts) = plans::with_fleet(&gate.store, plan).await?.ok_or(GateError::Nothing)?;
     let idle = Sealed {
         tenant: row.tenant,
         state: row.state,
@@ -111,7 +111,7 @@ pub async fn seal(gate: &Gate, key: &AuthorityKey, plan: PlanId) -> Result<Seale
         return Ok(idle);
     }
     let secrets = secrets::of_plan(gate, &row).await?;
-    let loaded = Before { fleet: Fleet::of(gate, row.tenant).await?, row, secrets };
+    let loaded = Before { fleet: Fleet(hosts), row, secrets };
     let op = Op::system(idle.tenant, "dispatch", TraceId::fresh(gate.store.ids()));
     let mut wake_at = None;
     let written = gate.store.write(&op, async |tx| write(gate, tx, (&loaded, key), &mut wake_at).await);

@@ -18,6 +18,8 @@ use legator_store::sql::statements;
 
 /// Begins and commits included.
 const MOST: u64 = 25;
+/// The first read after a host came reads its session too.
+const FIRST_MORE: u64 = 1;
 
 #[tokio::test]
 async fn an_allowed_read_of_one_host_takes_few_statements() {
@@ -41,6 +43,7 @@ async fn an_allowed_read_of_one_host_takes_few_statements() {
             settled - sealed,
         );
         assert!(all > 5, "the count counts");
-        assert!(all <= MOST, "{all} statements");
+        let most = if round == 0 { MOST + FIRST_MORE } else { MOST };
+        assert!(all <= most, "{all} statements");
     }
 }

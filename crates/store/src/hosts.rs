@@ -7,7 +7,7 @@ mod change;
 mod fleet;
 
 pub use change::{Newcomer, clear_clone, enrol, remove, rename, revoke, set_labels, set_level};
-pub(crate) use fleet::{Cache, touch};
+pub(crate) use fleet::{Cache, facts_at, touch};
 pub use fleet::{facts, find};
 
 use crate::sealed::Kind;

@@ -3,6 +3,7 @@
 //! Owns the tables `plans` and `grants`. Decides nothing: the gate is the only one that calls the writing functions.
 //! Invariant: a change names the version that it was made on, and touches nothing when that is not the present one.
 
+use crate::hosts::{self, HostRow};
 use crate::{Store, StoreError, Tx, sql};
 use legator_core::decision::Decision;
 use legator_core::digest::Digest;
@@ -10,6 +11,7 @@ use legator_core::ids::{PersonId, PlanId, TenantId};
 use legator_core::plan::PlanState;
 use legator_core::time::Timestamp;
 use sea_orm::{QueryResult, Value};
+use std::sync::Arc;
 
 /// A plan with all that is kept of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,15 +63,6 @@ fn time(row: &QueryResult, place: usize) -> Result<Timestamp, StoreError> {
     Ok(Timestamp::from_millis(sql::column(row, place)?))
 }
 
-fn maybe<T>(row: &QueryResult, place: usize, what: &'static str) -> Result<Option<T>, StoreError>
-where
-    T: std::str::FromStr,
-    T::Err: std::fmt::Display,
-{
-    let text: Option<String> = sql::column(row, place)?;
-    text.map(|text| text.parse().map_err(|why| StoreError::corrupt(what, why))).transpose()
-}
-
 fn read(row: &QueryResult) -> Result<PlanRow, StoreError> {
     let decision: String = sql::column(row, 12)?;
     Ok(PlanRow {
@@ -82,12 +75,12 @@ fn read(row: &QueryResult) -> Result<PlanRow, StoreError> {
         made_at: time(row, 6)?,
         decide_by: time(row, 7)?,
         expires_at: time(row, 8)?,
-        digest: maybe(row, 9, "digest of a plan")?,
+        digest: sql::maybe(row, 9, "digest of a plan")?,
         body: sql::column(row, 10)?,
         about: sql::column(row, 11)?,
         decision: serde_json::from_str(&decision).map_err(|why| StoreError::corrupt("decision", why))?,
-        reading: maybe(row, 13, "plan")?,
-        prepares: maybe(row, 14, "plan")?,
+        reading: sql::maybe(row, 13, "plan")?,
+        prepares: sql::maybe(row, 14, "plan")?,
         revoked: sql::column::<i64>(row, 15)? != 0,
         wave: u32::try_from(sql::column::<i64>(row, 16)?).unwrap_or(0),
         ended_at: sql::column::<Option<i64>>(row, 17)?.map(Timestamp::from_millis),
@@ -181,7 +174,26 @@ pub async fn get(store: &Store, id: PlanId) -> Result<Option<PlanRow>, StoreErro
     sql::one(store.reader(), &text, vec![id.to_string().into()]).await?.as_ref().map(read).transpose()
 }
 
-/// The same, as a transaction sees it.
+/// A plan with all hosts of its tenant, as `hosts::facts` gives them: one statement when no host changed.
+pub async fn with_fleet(
+    store: &Store,
+    id: PlanId,
+) -> Result<Option<(PlanRow, Arc<Vec<HostRow>>)>, StoreError> {
+    let text = format!(
+        "SELECT {COLUMNS}, (SELECT version FROM fleets WHERE fleets.tenant = plans.tenant) FROM plans WHERE id = ?"
+    );
+    let Some(found) = sql::one(store.reader(), &text, vec![id.to_string().into()]).await? else {
+        return Ok(None);
+    };
+    let row = read(&found)?;
+    let hosts = match sql::column::<Option<i64>>(&found, 19)? {
+        Some(version) => hosts::facts_at(store, row.tenant, version).await?,
+        None => Arc::default(),
+    };
+    Ok(Some((row, hosts)))
+}
+
+/// A plan, of whatever tenant, as a transaction sees it.
 pub async fn of_act(tx: &Tx, id: PlanId) -> Result<Option<PlanRow>, StoreError> {
     let text = format!("SELECT {COLUMNS} FROM plans WHERE id = ?");
     tx.one(&text, vec![id.to_string().into()]).await?.as_ref().map(read).transpose()

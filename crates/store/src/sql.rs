@@ -62,3 +62,13 @@ where
     let text: String = column(row, place)?;
     text.parse().map_err(|why| StoreError::corrupt(what, why))
 }
+
+/// The column at this place, parsed from its text; nothing where it is null.
+pub fn maybe<T>(row: &QueryResult, place: usize, what: &'static str) -> Result<Option<T>, StoreError>
+where
+    T: std::str::FromStr,
+    T::Err: std::fmt::Display,
+{
+    let text: Option<String> = column(row, place)?;
+    text.map(|text| text.parse().map_err(|why| StoreError::corrupt(what, why))).transpose()
+}

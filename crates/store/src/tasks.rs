@@ -74,15 +74,6 @@ impl TaskRow {
 const COLUMNS: &str = "id, plan, tenant, host, place, name, key_hex, shown, state, wave, apart, sent_at, lose_at, grant_digest, \
                        ended_at, reason, detail, receipt, receipt_digest, was_unknown";
 
-fn maybe<T>(row: &QueryResult, place: usize, what: &'static str) -> Result<Option<T>, StoreError>
-where
-    T: std::str::FromStr,
-    T::Err: std::fmt::Display,
-{
-    let text: Option<String> = sql::column(row, place)?;
-    text.map(|text| text.parse().map_err(|why| StoreError::corrupt(what, why))).transpose()
-}
-
 fn read(row: &QueryResult) -> Result<TaskRow, StoreError> {
     let time = |place| -> Result<Option<Timestamp>, StoreError> {
         Ok(sql::column::<Option<i64>>(row, place)?.map(Timestamp::from_millis))
@@ -96,18 +87,18 @@ fn read(row: &QueryResult) -> Result<TaskRow, StoreError> {
         place: number(sql::column(row, 4)?),
         name: sql::column(row, 5)?,
         key: sql::column(row, 6)?,
-        shown: maybe(row, 7, "digest")?,
+        shown: sql::maybe(row, 7, "digest")?,
         state: sql::parsed(row, 8, "state of a task")?,
         wave: sql::column::<Option<i64>>(row, 9)?.map(number),
         apart: sql::column::<i64>(row, 10)? != 0,
         sent_at: time(11)?,
         lose_at: time(12)?,
-        grant: maybe(row, 13, "digest")?,
+        grant: sql::maybe(row, 13, "digest")?,
         ended_at: time(14)?,
         reason: sql::column(row, 15)?,
         detail: sql::column(row, 16)?,
         receipt: sql::column(row, 17)?,
-        receipt_digest: maybe(row, 18, "digest")?,
+        receipt_digest: sql::maybe(row, 18, "digest")?,
         was_unknown: sql::column::<i64>(row, 19)? != 0,
     })
 }
@@ -216,8 +207,8 @@ pub async fn answered(store: &Store, tasks: &[TaskId]) -> Result<Vec<Answered>, 
     let read = |row: &QueryResult| {
         Ok(Answered {
             task: read(row)?,
-            digest: maybe(row, 20, "digest")?,
-            prepares: maybe(row, 21, "plan")?,
+            digest: sql::maybe(row, 20, "digest")?,
+            prepares: sql::maybe(row, 21, "plan")?,
         })
     };
     rows.iter().map(read).collect()

@@ -18,7 +18,8 @@ use std::path::Path;
 /// What no row may say after it was changed by hand.
 const GAIN: &str = "all-power";
 
-const WAYS: [&str; 6] = ["edited", "deleted", "rolled back", "from another tenant", "under another id", "made up"];
+const WAYS: [&str; 6] =
+    ["edited", "deleted", "rolled back", "from another tenant", "under another id", "made up"];
 
 struct Case {
     kind: Kind,
@@ -79,7 +80,9 @@ impl Case {
         let (tenant, kind, donor) = (self.tenant, self.kind.word(), self.donor);
         let own = format!("tenant = '{tenant}' AND kind = '{kind}' AND id = 'row'");
         match self.way {
-            "edited" => vec![format!("UPDATE sealed SET content = replace(content, 'little', '{GAIN}') WHERE {own}")],
+            "edited" => {
+                vec![format!("UPDATE sealed SET content = replace(content, 'little', '{GAIN}') WHERE {own}")]
+            }
             "deleted" => vec![format!("DELETE FROM sealed WHERE {own}")],
             "rolled back" => vec![
                 format!("DELETE FROM sealed WHERE {own}"),
@@ -144,7 +147,12 @@ async fn every_kind_changed_in_every_way_gives_nothing_while_the_store_runs() {
     }
     by_hand(&path, &cases).await;
     nothing_gained(&store, &cases).await;
-    eprintln!("rights: {} kinds in {} ways, {} cases while running", Kind::ALL.len(), WAYS.len(), cases.len());
+    eprintln!(
+        "rights: {} kinds in {} ways, {} cases while running",
+        Kind::ALL.len(),
+        WAYS.len(),
+        cases.len()
+    );
 }
 
 #[tokio::test]

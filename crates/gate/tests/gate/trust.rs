@@ -83,7 +83,11 @@ async fn a_receipt_that_changes_its_mind_is_an_alarm_with_both_digests() {
         let settled = bench.settle(handed.host, second.clone()).await.unwrap();
         let (one, two) = (first.receipt.digest(), second.receipt.digest());
         assert_eq!(settled.odd, Some(Odd::Contradiction { first: one, second: two, outcome: other.outcome }));
-        assert_eq!((settled.state, settled.ack), (T::Failed, Some(two)), "the first stands, the host may forget");
+        assert_eq!(
+            (settled.state, settled.ack),
+            (T::Failed, Some(two)),
+            "the first stands, the host may forget"
+        );
     }
     assert_eq!(bench.events("task.ended").await.len(), 1);
 }
@@ -101,7 +105,11 @@ async fn an_account_after_the_end_is_told_apart() {
     let digest = sent.receipt.digest();
     let settled = bench.settle(handed.host, sent).await.unwrap();
     assert_eq!(settled.odd, Some(Odd::Late { receipt: digest, outcome: Outcome::Succeeded }));
-    assert_eq!((settled.state, settled.ack), (T::Expired, Some(digest)), "it may be forgotten, and is no end");
+    assert_eq!(
+        (settled.state, settled.ack),
+        (T::Expired, Some(digest)),
+        "it may be forgotten, and is no end"
+    );
 }
 
 #[tokio::test]
@@ -222,7 +230,8 @@ async fn secret_values_are_erased_by_every_end_and_never_given_by_the_assistant(
         ..with_secret(VALUE)
     };
     assert_eq!(code(bench.ask("alice", committed).await), "bad-arguments", "a digest is no value");
-    let simulated = simulate(&bench.gate, &bench.caller("admin").await, None, &with_secret(VALUE)).await.unwrap();
+    let simulated =
+        simulate(&bench.gate, &bench.caller("admin").await, None, &with_secret(VALUE)).await.unwrap();
     assert!(!serde_json::to_string(&simulated).unwrap().contains(VALUE));
     let rejected = bench.ask("alice", with_secret(VALUE)).await.unwrap();
     let taken_back = bench.ask("alice", with_secret(VALUE)).await.unwrap();

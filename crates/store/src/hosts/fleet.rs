@@ -36,7 +36,15 @@ pub async fn facts(store: &Store, tenant: TenantId) -> Result<Arc<Vec<HostRow>>,
     let Some(row) = sql::one(store.reader(), text, vec![tenant.to_string().into()]).await? else {
         return Ok(Arc::default());
     };
-    let version: i64 = sql::column(&row, 0)?;
+    facts_at(store, tenant, sql::column(&row, 0)?).await
+}
+
+/// The same, for who has just read the version of the fleet.
+pub(crate) async fn facts_at(
+    store: &Store,
+    tenant: TenantId,
+    version: i64,
+) -> Result<Arc<Vec<HostRow>>, StoreError> {
     let now = store.clock().now();
     let cached = store.inner.fleets.get(tenant).filter(|fleet| fleet.version == version);
     let rows = match cached {
