@@ -13,6 +13,7 @@ use legator_core::task::TaskState;
 use legator_wire::dsse::{from_b64, to_b64};
 use printer::Printer;
 use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// The state of a plan in an answer.
 pub fn state(plan: &Value) -> Option<PlanState> {
@@ -92,7 +93,7 @@ pub fn exec_record(task: &Value) -> Value {
         "host": out::at(task, "name").as_str().or_else(|| out::at(task, "host").as_str()),
         "state": out::at(task, "state"),
         "exit_code": out::at(task, "exit_code"),
-        "reason": out::at(task, "reason"),
+        "reason": out::at(task, "reason").as_str().or_else(|| out::at(task, "detail").as_str()),
     });
     for stream in ["stdout", "stderr"] {
         let bytes = kept(task, stream);
@@ -106,6 +107,15 @@ pub fn exec_record(task: &Value) -> Value {
             }
             fields.insert(stream.into(), json!(text));
         }
+    }
+    record
+}
+
+/// The record of a host whose plan waits for people.
+fn held(mut record: Value, plan: &str) -> Value {
+    if let Value::Object(fields) = &mut record {
+        fields.insert("reason".into(), json!("it waits for approval"));
+        fields.insert("plan".into(), json!(plan));
     }
     record
 }
@@ -156,10 +166,11 @@ pub async fn follow(session: &Session, plan: Value, patience: Patience) -> Resul
 /// Shows a plan that was just made, follows it, and ends with its exit code. Who interrupts it is told that it goes on.
 pub async fn see_through(session: &Session, plan: Value, patience: Patience) -> Outcome {
     let id = word(&plan, "id");
+    let mut interrupt = signal(SignalKind::interrupt())?;
     let plan = tokio::select! {
         biased;
         plan = follow(session, plan, patience) => plan?,
-        _ = tokio::signal::ctrl_c() => {
+        _ = interrupt.recv() => {
             out::note(&format!("\nplan {id} goes on without you\n  legatorctl plans watch {id}\n  legatorctl plans cancel {id}"));
             return Ok(Exit::Interrupted);
         }
@@ -171,11 +182,16 @@ pub async fn see_through(session: &Session, plan: Value, patience: Patience) -> 
     match session.format {
         Format::Table | Format::Wide => ends(&plan),
         Format::Name => out::record(session.format, &plan, String::new),
-        _ if tasks(&plan).is_empty() || exit == Exit::Waiting => {
+        _ if tasks(&plan).is_empty() || (exit == Exit::Waiting && word(&plan, "verb") != "shell.run") => {
             out::record(session.format, &plan, String::new);
         }
         format => {
-            let records: Vec<Value> = tasks(&plan).iter().map(exec_record).collect();
+            let waiting = (exit == Exit::Waiting).then(|| word(&plan, "id"));
+            let records = tasks(&plan).iter().map(exec_record).map(|record| match &waiting {
+                Some(plan) => held(record, plan),
+                None => record,
+            });
+            let records: Vec<Value> = records.collect();
             out::records(if format == Format::Json { Format::Jsonl } else { format }, &records, &[]);
         }
     }

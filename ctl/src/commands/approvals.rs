@@ -119,7 +119,9 @@ async fn settle(session: &Session, decide: Decide, vote: Vote) -> Outcome {
         out::note(shown.text().trim_end());
     }
     let word = vote_word(vote);
-    if !decide.yes && !prompt::confirmed(&format!("\ntype {word} to {word} exactly this: "), word).await? {
+    // A no changes nothing on a host: a script need not say it twice.
+    let asks = !decide.yes && (vote == Vote::Approve || prompt::somebody_is_there());
+    if asks && !prompt::confirmed(&format!("\ntype {word} to {word} exactly this: "), word).await? {
         out::note("nothing was decided");
         return Ok(Exit::Failed);
     }

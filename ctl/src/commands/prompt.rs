@@ -6,13 +6,22 @@ use crate::exit::Fault;
 use crate::out;
 use std::io::IsTerminal as _;
 
-/// Asks; whether the answer is this word. Without a terminal it is a fault that names `--yes`.
+/// Asks; whether the answer is this word. Where nothing comes from standard input it is a fault that names `--yes`.
 pub async fn confirmed(question: &str, word: &str) -> Result<bool, Fault> {
-    if !std::io::stdin().is_terminal() {
-        return Err(Fault::usage("nobody is there to ask").hint("look at it, then repeat with --yes"));
+    if somebody_is_there() {
+        out::ask(question);
     }
-    out::ask(question);
-    Ok(line().await? == word)
+    match line().await?.as_str() {
+        "" if !somebody_is_there() => {
+            Err(Fault::usage("nobody is there to ask").hint("look at it, then repeat with --yes"))
+        }
+        answer => Ok(answer == word),
+    }
+}
+
+/// Whether a person sits before standard input.
+pub fn somebody_is_there() -> bool {
+    std::io::stdin().is_terminal()
 }
 
 /// One line from standard input, without blanks around it.
