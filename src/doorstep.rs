@@ -98,3 +98,33 @@ pub async fn ask(dir: &Path, name: &str, key: Option<&str>) -> Option<Result<Str
     };
     tokio::time::timeout(2 * PATIENCE, asked).await.ok().flatten()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_first_admin_is_made_once_by_the_server_that_runs() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(ask(dir.path(), "root", None).await.is_none(), "nobody runs here");
+        let store = Store::open(legator_store::Options::memory([7; 32])).await.unwrap();
+        let stop = CancellationToken::new();
+        let serving = tokio::spawn(serve(dir.path().to_owned(), store, stop.clone()));
+        let mode = || std::fs::metadata(path(dir.path())).map(|meta| meta.permissions().mode() & 0o777);
+        while mode().ok() != Some(0o600) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        // Rubbish and silence are answered by nothing, and stop nobody.
+        let mut stream = UnixStream::connect(path(dir.path())).await.unwrap();
+        stream.write_all(b"{\"name\":1}").await.unwrap();
+        drop(stream);
+        let key = ask(dir.path(), "root", None).await.unwrap().unwrap();
+        assert!(key.starts_with("lk_"));
+        let again = ask(dir.path(), "root", None).await.unwrap().unwrap_err();
+        assert!(again.contains("there is an admin already"), "{again}");
+        stop.cancel();
+        serving.await.unwrap();
+        assert!(!path(dir.path()).exists());
+    }
+}
