@@ -6,6 +6,7 @@
 use super::{chat_for, views};
 use crate::Api;
 use crate::auth::{Can, ReadChats, identify, trace_of};
+use crate::follow::last_id;
 use crate::input::Id;
 use crate::problem::Problem;
 use axum::extract::State;
@@ -81,14 +82,10 @@ pub(super) async fn follow(
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
 }
 
-fn last_seen(headers: &HeaderMap) -> Result<u64, Failure> {
-    let Some(value) = headers.get("last-event-id") else { return Ok(0) };
-    let number = value.to_str().ok().map(str::trim).filter(|text| !text.is_empty()).map(str::parse);
-    match number {
-        None => Ok(0),
-        Some(Ok(number)) => Ok(number),
-        Some(Err(_)) => Err(Failure::invalid("bad-last-event-id", "Last-Event-ID is the number of a step")),
-    }
+fn last_seen(headers: &HeaderMap) -> Result<u64, Problem> {
+    let number = last_id(headers)?.map(|text| text.parse()).transpose();
+    let bad = |_| Failure::invalid("bad-last-event-id", "Last-Event-ID is the number of a step");
+    Ok(number.map_err(bad)?.unwrap_or(0))
 }
 
 struct Follow {
