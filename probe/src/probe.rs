@@ -28,6 +28,8 @@ use crate::verbs::HostServices;
 pub const ACTIVE_MAX: usize = 16;
 /// Frames that wait for the connection.
 const LINE_MAX: usize = 256;
+/// With so many waiting, live output is lost: its frames are large, and the receipt has it all the same.
+const OUTPUTS_MAX: usize = 24;
 
 /// A running probe.
 pub struct Probe {
@@ -181,6 +183,10 @@ impl Probe {
 
     /// Says something if there is a session with room; else it is lost. Says whether it was taken.
     pub fn say(&self, frame: Up) -> bool {
+        let waiting = LINE_MAX - self.line.capacity();
+        if matches!(frame, Up::Output(_)) && waiting >= OUTPUTS_MAX {
+            return false;
+        }
         self.session().is_some() && self.line.try_send(frame).is_ok()
     }
 

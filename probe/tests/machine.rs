@@ -22,3 +22,5 @@ mod installed;
 mod private;
 #[path = "../../crates/wire/tests/grants/scene.rs"]
 mod scene;
+#[path = "machine/services.rs"]
+mod services;

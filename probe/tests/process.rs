@@ -17,6 +17,8 @@ mod cases;
 mod edge;
 #[path = "process/forge.rs"]
 mod forge;
+#[path = "process/heavy.rs"]
+mod heavy;
 #[path = "process/host.rs"]
 mod host;
 #[path = "process/install.rs"]

@@ -69,8 +69,8 @@ pub struct Risk {
 pub fn assess(recorded: &Recorded, now: Timestamp) -> Risk {
     let mut reasons: Vec<Reason> = Vec::new();
     let heavier = |reason: Reason, weight: u8| Reason { weight, ..reason };
-    match &recorded.metrics {
-        None => reasons.push(Reason::new("no-data", "no figures have come from this host", 20)),
+    match rules::figures(recorded) {
+        None => reasons.push(Reason::new("no-data", rules::NO_DATA, 20)),
         Some((_, metrics)) => {
             let full = rules::disks(metrics).into_iter().filter(|reason| reason.code == "disk-full");
             reasons.extend(full.map(|reason| heavier(reason, 20)));

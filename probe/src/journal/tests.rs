@@ -117,6 +117,33 @@ async fn a_torn_end_is_cut_off_and_any_other_damage_is_an_error() {
 }
 
 #[tokio::test]
+async fn a_file_torn_at_any_byte_gives_back_every_whole_record_before_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.log");
+    let journal = Journal::open(folder.path(), key()).unwrap();
+    run(&journal, 1, 20).await;
+    journal.begin(begun(2)).await.unwrap();
+    journal.cancel(TaskId::new(3), at(1_000)).await.unwrap();
+    drop(journal);
+    let whole = std::fs::read(&path).unwrap();
+    for cut in 0..=whole.len() {
+        std::fs::write(&path, &whole[..cut]).unwrap();
+        let shared = Shared::open(&path).unwrap_or_else(|error| panic!("byte {cut}: {error}"));
+        let kept = whole[..cut].iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+        assert_eq!(shared.length, kept as u64, "byte {cut}");
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), kept as u64, "what was torn is cut off");
+        // An id whose first record was whole is used, whatever was torn after it.
+        let records = whole[..kept]
+            .split(|byte| *byte == b'\n')
+            .filter_map(|line| Record::parse(&[line, b"\n"].concat()));
+        let used =
+            records.filter(|record| matches!(record, Record::Begun(_) | Record::Cancelled { .. })).count();
+        assert_eq!(shared.index.entries.len(), used, "byte {cut}");
+    }
+    eprintln!("journal: {} torn files recovered", whole.len() + 1);
+}
+
+#[tokio::test]
 async fn the_oldest_output_goes_first_and_no_receipt_ever() {
     let folder = tempfile::tempdir().unwrap();
     let journal = Journal::open_with(folder.path(), key(), 1024 * 1024).unwrap();

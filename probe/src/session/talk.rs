@@ -161,8 +161,8 @@ impl Talk<'_> {
                 }
                 Some(frame) = line.recv() => self.tell(frame).await,
                 _ = beats.tick() => self.beat().await,
-                _ = pings.tick() => self.ping().await,
-                () = probe.receipts.notified() => self.receipts().await,
+                _ = pings.tick() => self.ping(line).await,
+                () = probe.receipts.notified() => self.receipts(line).await,
                 _ = stop.wait_for(|stopped| *stopped) => Err(End::Stopped),
             };
             if let Err(end) = told {
@@ -194,18 +194,28 @@ impl Talk<'_> {
         self.send(Message::text(frame::text(&Up::Beat(beat)))).await
     }
 
-    async fn ping(&mut self) -> Told {
+    async fn ping(&mut self, line: &mut mpsc::Receiver<Up>) -> Told {
         if self.heard.elapsed() > SILENCE_MAX {
             return Err(End::Lost("nothing was heard of the edge".to_owned()));
         }
-        self.receipts().await?;
+        self.receipts(line).await?;
         self.send(Message::Ping(Vec::new().into())).await
     }
 
     /// Sends receipts that wait: those not sent on this connection yet, and those whose acknowledgement is overdue.
-    async fn receipts(&mut self) -> Told {
-        let waiting = self.probe.journal.waiting();
-        self.under_way.retain(|task, at| waiting.contains(task) && at.elapsed() < RESEND_AFTER);
+    ///
+    /// A receipt that was just made is told by its task: as long as that has its id reserved, or the line still holds the frame, it is
+    /// none of those. So the ids are looked at first, and the line is emptied after that.
+    async fn receipts(&mut self, line: &mut mpsc::Receiver<Up>) -> Told {
+        let at_work = self.probe.running(usize::MAX);
+        let mut waiting = self.probe.journal.waiting();
+        waiting.retain(|task| !at_work.contains(task));
+        while let Ok(frame) = line.try_recv() {
+            self.tell(frame).await?;
+        }
+        self.under_way.retain(|task, at| {
+            (waiting.contains(task) || at_work.contains(task)) && at.elapsed() < RESEND_AFTER
+        });
         for task in waiting {
             if self.under_way.len() >= WINDOW {
                 return Ok(());

@@ -9,7 +9,6 @@ mod judge;
 
 use std::time::{Duration, Instant};
 
-use legator_core::task::Outcome;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -33,10 +32,7 @@ pub(super) async fn act(
     told: &mut Told,
     cancel: watch::Receiver<bool>,
 ) -> Step<Done> {
-    let name = plain(name).to_owned();
-    let manager = Manager::of(&name).ok_or_else(|| {
-        Stop::not_applicable(format!("there is no service {name}: service.list lists them"))
-    })?;
+    let (manager, name) = known(name)?;
     let before = look(manager, &name).await?;
     let argv = manager.command(action, &name)?;
     keep(work, action, &name, &before)?;
@@ -48,11 +44,10 @@ pub(super) async fn act(
 fn judged(action: Action, states: (&State, &State), end: End, program: &str) -> Done {
     let (before, after) = states;
     let missing = judge::missing(action, before, after);
-    let mut done = Done::changed(before.value(), after.value(), missing.is_empty());
+    // A command that failed did not bring about what is seen.
+    let held = missing.is_empty() && end.success();
+    let mut done = Done::changed(before.value(), after.value(), held);
     done.exit_code = end.code();
-    if !end.success() {
-        done.outcome = Outcome::Failed;
-    }
     let faults: Vec<String> = end.fault(program).into_iter().chain(missing).collect();
     match faults.is_empty() {
         true => done,
@@ -60,9 +55,13 @@ fn judged(action: Action, states: (&State, &State), end: End, program: &str) -> 
     }
 }
 
-/// The name without `.service`.
-fn plain(name: &str) -> &str {
-    name.strip_suffix(".service").unwrap_or(name)
+/// The manager of a service, and the service's own name there.
+fn known(name: &str) -> Step<(Manager, String)> {
+    let plain = name.strip_suffix(".service").unwrap_or(name);
+    let manager = Manager::of(plain).ok_or_else(|| {
+        Stop::not_applicable(format!("there is no service {plain}: service.list lists them"))
+    })?;
+    Ok((manager, manager.own_name(plain)))
 }
 
 async fn look(manager: Manager, name: &str) -> Step<State> {
@@ -120,10 +119,9 @@ pub(super) async fn holds(name: &str, boot: bool) -> Step<Option<bool>> {
 
 /// `service.status`.
 pub(super) async fn status(work: &Work<'_>, name: &str) -> Step<Value> {
-    let name = plain(name).to_owned();
+    let name = name.to_owned();
     blocking::run(work.call, move || {
-        let manager =
-            Manager::of(&name).ok_or_else(|| Stop::not_applicable(format!("there is no service {name}")))?;
+        let (manager, name) = known(&name)?;
         Ok(find::state(manager, &name).value())
     })
     .await

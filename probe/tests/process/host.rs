@@ -81,6 +81,10 @@ impl Host {
         self.server.session().await
     }
 
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().unwrap().id()
+    }
+
     /// `kill -9`, waited for.
     pub fn kill(&mut self) {
         let mut process = self.process.take().unwrap();

@@ -20,8 +20,8 @@ const REASONS_MAX: usize = 40;
 /// The health that these records give at this moment.
 pub fn score(recorded: &Recorded, now: Timestamp) -> Health {
     let mut reasons = Vec::new();
-    match &recorded.metrics {
-        None => reasons.push(Reason::new("no-data", "no figures have come from this host", 60)),
+    match figures(recorded) {
+        None => reasons.push(Reason::new("no-data", NO_DATA, 60)),
         Some((at, metrics)) => {
             if now.since(*at) > STALE {
                 let text = format!("the last figures are {} s old", now.since(*at).millis() / 1000);
@@ -37,7 +37,36 @@ pub fn score(recorded: &Recorded, now: Timestamp) -> Health {
     Health { score: u8::try_from(100 - lost).unwrap_or(0), reasons }
 }
 
+/// What [`figures`] says when there are none.
+pub(crate) const NO_DATA: &str = "no figures have come from this host";
+
+/// The last figures. A beat in which every figure is missing says that the host is there, and nothing of how it is.
+pub(crate) fn figures(recorded: &Recorded) -> Option<&(Timestamp, Metrics)> {
+    let blank = |metrics: &Metrics| {
+        metrics.memory_total == 0
+            && metrics.disks.is_empty()
+            && metrics.processes == 0
+            && metrics.uptime_s == 0
+    };
+    recorded.metrics.as_ref().filter(|(_, metrics)| !blank(metrics))
+}
+
+/// Figures that are missing among others.
+fn unknown(metrics: &Metrics) -> Option<Reason> {
+    let missing = [
+        (metrics.memory_total == 0, "memory"),
+        (metrics.disks.iter().all(|disk| disk.total == 0), "disks"),
+        (metrics.cpus == 0, "processors"),
+    ];
+    let named: Vec<&str> = missing.iter().filter(|(missing, _)| *missing).map(|(_, name)| *name).collect();
+    let weight = u8::try_from(named.len() * 10).unwrap_or(30);
+    (!named.is_empty()).then(|| {
+        Reason::new("figures-missing", format!("the host does not say: {}", named.join(", ")), weight)
+    })
+}
+
 fn of_metrics(metrics: &Metrics, reasons: &mut Vec<Reason>) {
+    reasons.extend(unknown(metrics));
     reasons.extend(disks(metrics));
     let available = percent(metrics.memory_available, metrics.memory_total);
     if available.is_some_and(|percent| percent < 5) {
@@ -79,14 +108,26 @@ pub(crate) fn swap(metrics: &Metrics) -> Option<Reason> {
 }
 
 fn of_parts(recorded: &Recorded, now: Timestamp, reasons: &mut Vec<Reason>) {
-    match &recorded.services {
-        None => reasons.push(Reason::new("no-inventory", "it is not known which services run", 10)),
-        Some(_) => reasons.extend(failed_units(recorded)),
-    }
+    reasons.extend(parts_missing(recorded));
+    reasons.extend(failed_units(recorded));
     reasons.extend(clock(recorded));
     reasons.extend(updates(recorded));
     reasons.extend(root_password(recorded).map(|reason| Reason { weight: 5, ..reason }));
     reasons.extend(certificates(recorded, now));
+}
+
+/// Parts of the inventory that count here and have not come.
+fn parts_missing(recorded: &Recorded) -> Option<Reason> {
+    let missing = [
+        (recorded.services.is_none(), "services"),
+        (recorded.updates.is_none(), "updates"),
+        (recorded.clock.is_none(), "clock"),
+        (recorded.ssh.is_none(), "SSH"),
+    ];
+    let named: Vec<&str> = missing.iter().filter(|(missing, _)| *missing).map(|(_, name)| *name).collect();
+    let weight = if recorded.services.is_none() { 10 } else { 5 };
+    (!named.is_empty())
+        .then(|| Reason::new("no-inventory", format!("not told yet: {}", named.join(", ")), weight))
 }
 
 /// Services that failed, in one reason.

@@ -73,7 +73,15 @@ pub(crate) fn faults() -> Vec<(&'static str, Recorded)> {
         ),
         ("stale-data", part(&|r| r.metrics.as_mut().unwrap().0 = NOW)),
         ("no-data", part(&|r| r.metrics = None)),
+        ("no-data", part(&|r| r.metrics = Some((now(), Metrics::default())))),
+        ("figures-missing", figures(&|m| m.memory_total = 0)),
+        ("figures-missing", figures(&|m| m.disks.clear())),
+        ("figures-missing", figures(&|m| m.disks[0].total = 0)),
+        ("figures-missing", figures(&|m| m.cpus = 0)),
         ("no-inventory", part(&|r| r.services = None)),
+        ("no-inventory", part(&|r| r.updates = None)),
+        ("no-inventory", part(&|r| r.clock = None)),
+        ("no-inventory", part(&|r| r.ssh = None)),
     ]
 }
 
@@ -115,7 +123,9 @@ proptest! {
         metrics.disks[0] = Disk { path: "/".into(), total, available };
         metrics.swap_used = swap;
         metrics.load = [load; 3];
-        prop_assert!(score(&recorded, now()).score <= 100);
+        let health = score(&recorded, now());
+        prop_assert!(health.score <= 100);
+        prop_assert!(total > 0 || health.score < 100, "a figure that is none is no health");
         recorded.metrics = None;
         prop_assert!(score(&recorded, now()).score < 100);
     }

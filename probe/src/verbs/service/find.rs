@@ -12,6 +12,10 @@ use serde_json::{Value, json};
 use super::init::{Manager, Script};
 use crate::verbs::proc::{self, Process};
 
+/// Slices, and entries of one, that are looked at for a unit.
+const SLICES_MAX: usize = 1024;
+const ENTRIES_MAX: usize = 16_384;
+
 /// The main process of a service: its id, and when it started, since ids are used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::verbs) struct Main {
@@ -105,8 +109,23 @@ pub(super) fn state(manager: Manager, name: &str) -> State {
 fn listening(main: u32, processes: &BTreeSet<u32>) -> BTreeSet<String> {
     let inodes: BTreeSet<u64> =
         processes.iter().take(1000).flat_map(|pid| proc::socket_inodes(*pid)).collect();
-    let sockets = proc::listening(main).into_iter().filter(|socket| inodes.contains(&socket.inode));
+    let ephemeral = ephemeral(main);
+    let passing = |socket: &proc::Socket| {
+        // A question that waits for its answer is bound to such a port, and to another one the next time.
+        let port = socket.address.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+        socket.kind.starts_with("udp") && port.is_some_and(|port| ephemeral.contains(&port))
+    };
+    let sockets =
+        proc::listening(main).into_iter().filter(|socket| inodes.contains(&socket.inode) && !passing(socket));
     sockets.map(|socket| format!("{} {}", socket.kind, socket.address)).collect()
+}
+
+/// The ports that the kernel chooses from.
+fn ephemeral(pid: u32) -> std::ops::RangeInclusive<u32> {
+    let text = fs::read_to_string(format!("/proc/{pid}/root/proc/sys/net/ipv4/ip_local_port_range"));
+    let ports: Vec<u32> =
+        text.unwrap_or_default().split_ascii_whitespace().filter_map(|port| port.parse().ok()).collect();
+    if let [low, high] = ports.as_slice() { *low..=*high } else { 32_768..=60_999 }
 }
 
 fn main_of(process: &Process) -> Main {
@@ -124,27 +143,34 @@ fn in_group(all: &BTreeMap<u32, Process>, name: &str) -> (Option<Main>, BTreeSet
     (main, pids, remains)
 }
 
-/// A unit without a process (`RemainAfterExit`) keeps its control group or is not told from one that failed: only the group counts.
+/// A unit without a process (`RemainAfterExit`) is active as long as systemd keeps its invocation there; one that failed has none.
 fn has_exited_active(unit: &str) -> bool {
-    !group_dirs(unit).is_empty()
+    let invocations = Path::new("/run/systemd/units");
+    match invocations.is_dir() {
+        true => invocations.join(format!("invocation:{unit}")).symlink_metadata().is_ok(),
+        // Before systemd 239 only the group tells.
+        false => !group_dirs(unit).is_empty(),
+    }
 }
 
+/// A unit lies in the slice that it names, and slices lie in each other; what lies in a service or a scope is no unit of this host.
 fn group_dirs(unit: &str) -> Vec<PathBuf> {
+    let roots = ["/sys/fs/cgroup", "/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified"];
+    let mut slices: Vec<PathBuf> = roots.iter().map(PathBuf::from).collect();
     let mut dirs = Vec::new();
-    for root in [
-        "/sys/fs/cgroup/system.slice",
-        "/sys/fs/cgroup/systemd/system.slice",
-        "/sys/fs/cgroup/unified/system.slice",
-    ] {
-        let own = Path::new(root).join(unit);
+    let mut looked = 0;
+    while let Some(slice) = slices.pop().filter(|_| looked < SLICES_MAX) {
+        looked += 1;
+        let own = slice.join(unit);
         if own.is_dir() {
             dirs.push(own);
-            continue;
         }
-        // An instance of a template lies in a slice of the template's.
-        let slices = fs::read_dir(root).into_iter().flatten().map_while(Result::ok).take(4096);
-        let slices = slices.filter(|entry| entry.file_name().to_string_lossy().ends_with(".slice"));
-        dirs.extend(slices.map(|entry| entry.path().join(unit)).filter(|dir| dir.is_dir()));
+        let below = fs::read_dir(&slice).into_iter().flatten().map_while(Result::ok).take(ENTRIES_MAX);
+        slices.extend(
+            below
+                .filter(|entry| entry.file_name().to_string_lossy().ends_with(".slice"))
+                .map(|entry| entry.path()),
+        );
     }
     dirs
 }

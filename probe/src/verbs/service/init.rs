@@ -58,6 +58,18 @@ impl Manager {
         has.then_some(manager)
     }
 
+    /// The name under which the manager itself keeps the service: another name is a link to its unit.
+    pub(in crate::verbs) fn own_name(self, name: &str) -> String {
+        let other = || {
+            let target = fs::canonicalize(unit_file(name)?).ok()?;
+            target.file_name()?.to_str()?.strip_suffix(".service").map(str::to_owned)
+        };
+        match self {
+            Self::Systemd if !name.contains('@') => other().unwrap_or_else(|| name.to_owned()),
+            Self::Systemd | Self::OpenRc | Self::SysV => name.to_owned(),
+        }
+    }
+
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Systemd => "systemd",
@@ -93,6 +105,8 @@ impl Manager {
                 let word = match (update.ends_with("chkconfig"), action) {
                     (true, Action::Enable) => "on",
                     (true, _) => "off",
+                    // Without any link there is none to enable: the script's own levels are taken.
+                    (false, Action::Enable) if !has_links(name) => "defaults",
                     (false, action) => action.word(),
                 };
                 vec![update, name.into(), word.into()]
@@ -126,6 +140,14 @@ fn found(paths: &[&str]) -> Step<String> {
 fn subdirs(root: &str, wanted: impl Fn(&str) -> bool) -> Vec<PathBuf> {
     let entries = fs::read_dir(root).into_iter().flatten().map_while(Result::ok);
     entries.filter(|entry| wanted(&entry.file_name().to_string_lossy())).map(|entry| entry.path()).collect()
+}
+
+/// Whether a script is registered for any run level, to start or to be ended there.
+fn has_links(name: &str) -> bool {
+    (0..=6).any(|level| {
+        let entries = fs::read_dir(format!("/etc/rc{level}.d")).into_iter().flatten().map_while(Result::ok);
+        entries.into_iter().any(|entry| entry.file_name().to_string_lossy().get(3..) == Some(name))
+    })
 }
 
 /// Whether a link `S<two digits><name>` stands in a run level with services, 2 to 5.
