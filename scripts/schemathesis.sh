@@ -78,11 +78,12 @@ run() { # NAME PORT [KEY]: starts a server and tries it for half the time
     # Each operation by itself; then what answers lead to, with ids that exist.
     for phases in examples,coverage,fuzzing stateful; do
         try "$name-${phases##*,}" "$url" "$phases" "${signed[@]}" || return 1
+        if [ -n "$key" ] && ! curl -sf "${signed[@]}" "$url/api/v1/me" >/dev/null; then
+            # Withdrawing keys and persons is tried too, in the end with the admin's own: from then on all is refused.
+            echo "schemathesis: $name-${phases##*,} took its own key away; what came after was refused"
+            [ "$phases" = stateful ] || return 1
+        fi
     done
-    if [ -n "$key" ] && ! curl -sf "${signed[@]}" "$url/api/v1/me" >/dev/null; then
-        echo "schemathesis: the run took its own key away, so that most of it was refused" >&2
-        return 1
-    fi
     curl -sf "$url/readyz" >/dev/null || { echo "schemathesis: $name is not ready any more" >&2; return 1; }
     if grep -q panicked "$data/legator.log" "$data/probe.log"; then echo "schemathesis: a panic in $name" >&2; return 1; fi
 }
