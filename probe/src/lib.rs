@@ -16,6 +16,7 @@ pub mod inventory;
 pub mod journal;
 pub mod keep;
 pub mod limits;
+pub mod mask;
 pub mod metrics;
 pub mod preimage;
 pub mod probe;

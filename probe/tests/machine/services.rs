@@ -23,9 +23,12 @@ if once is None or not os.path.exists(once):
 while True: time.sleep(1)
 "#;
 
-const GOOD: (Outcome, Option<bool>) = (Outcome::Succeeded, Some(true));
-const FAILED: (Outcome, Option<bool>) = (Outcome::Failed, Some(false));
-const REFUSED: (Outcome, Option<bool>) = (Outcome::Refused, None);
+/// How a task ended, and whether its post-condition held.
+type Verdict = (Outcome, Option<bool>);
+
+const GOOD: Verdict = (Outcome::Succeeded, Some(true));
+const FAILED: Verdict = (Outcome::Failed, Some(false));
+const REFUSED: Verdict = (Outcome::Refused, None);
 
 fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
@@ -56,7 +59,7 @@ impl Host {
     }
 
     /// Does these at the same time, each to its receipt.
-    async fn all(&mut self, rows: &[(&str, &str, (Outcome, Option<bool>))]) -> BTreeMap<String, Receipt> {
+    async fn all(&mut self, rows: &[(&str, &str, Verdict)]) -> BTreeMap<String, Receipt> {
         let mut asked: BTreeMap<TaskId, usize> = BTreeMap::new();
         for (index, (verb, name, _)) in rows.iter().enumerate() {
             let scene = self.server.grant_of(verb, json!({ "name": name }), Level::Remediate);
