@@ -39,7 +39,8 @@ run() { # TARGET SECONDS: one line of figures; the log when it fails
     [ -z "${FUZZ_KEEP:-}" ] || FUZZ_TARGET=$name "$bin" -merge=1 -max_len=4096 "fuzz/seeds/$name" "$corpus/$name" >/dev/null 2>&1
 }
 
-build
+# FUZZ_BUILT=1: the program of the last run, without looking for changes.
+[ -n "${FUZZ_BUILT:-}" ] || build
 bin=fuzz/target/$triple/release/fuzz
 mapfile -t targets < <(if [ $# -gt 0 ]; then printf '%s\n' "$@"; else "$bin" --targets; fi)
 each=$((minutes * 60 / ${#targets[@]}))

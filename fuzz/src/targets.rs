@@ -43,6 +43,17 @@ pub static ALL: &[Target] = &[
     doors::QUERY,
 ];
 
+/// Whether a number with a fraction or an exponent is in it: such a one may change in its last digit each time that it is read.
+fn has_fraction(value: &serde_json::Value) -> bool {
+    use serde_json::Value;
+    match value {
+        Value::Number(number) => number.is_f64(),
+        Value::Array(items) => items.iter().any(has_fraction),
+        Value::Object(fields) => fields.values().any(has_fraction),
+        _ => false,
+    }
+}
+
 /// The text that bytes are, with what is no UTF-8 replaced.
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()

@@ -86,11 +86,14 @@ fn changed_after(bytes: &[u8]) {
     let Ok(Down::Grant(delivery)) = Down::parse(&frame) else { return };
     for base in bases {
         let Ok(checked) = base.scene.check(&delivery) else { continue };
-        let good = &base.delivery;
+        // All good examples are for the same host: each of them is acceptable here too, and nothing else.
+        let same = |other: &&Base| other.delivery.grant == delivery.grant;
+        let good = &bases.iter().find(same).unwrap_or(base).delivery;
         assert_eq!(delivery.grant, good.grant, "another grant is accepted");
         assert_eq!(delivery.plan, good.plan, "other bytes of a plan are accepted");
         assert_eq!((&delivery.leaf, &delivery.proof), (&good.leaf, &good.proof), "another leaf is accepted");
-        assert_eq!(checked.quorum.len(), usize::from(base.scene.facts.quorum).min(2));
+        let reads = checked.plan.body().level == Level::Observe;
+        assert!(reads || checked.quorum.len() >= usize::from(base.scene.facts.quorum), "too few approved");
     }
 }
 

@@ -107,7 +107,6 @@ fn checkpoint(bytes: &[u8]) {
 
 fn checkpoint_examples() -> Vec<Vec<u8>> {
     let log = log();
-    let (_, key) = keys();
     let other = CheckpointKey::from_secret(&[3; 32]);
     let small = Checkpoint {
         origin: "x".into(),
@@ -115,10 +114,13 @@ fn checkpoint_examples() -> Vec<Vec<u8>> {
         at: Timestamp::EPOCH,
     };
     let mut examples: Vec<String> = log.notes.clone();
-    examples.extend([small.body(), sign(&small, &key), sign(&small, &other)]);
+    examples.extend([small.body(), sign(&small, &other)]);
     examples
         .extend(log.notes.iter().map(|note| note.split("\n\n").next().unwrap_or_default().to_owned() + "\n"));
-    examples.push(log.notes[0].replace(" 5\n", " 05\n"));
+    examples.push(log.notes[0].replace("\n5\n", "\n05\n"));
+    examples.push(log.notes[0].replace("\n\n", "\n"));
+    examples.push(log.notes[0].replace('\u{2014}', "-"));
+    examples.push(log.notes[0].trim_end().to_owned());
     examples.push(log.notes[0].replace("\n5\n", "\n6\n"));
     examples.push(format!("{}{}", log.notes[0], log.notes[1].split("\n\n").nth(1).unwrap_or_default()));
     examples.into_iter().map(String::into_bytes).collect()
