@@ -91,10 +91,8 @@ fn pid(state: &Option<Value>) -> Option<u64> {
     state.as_ref()?["main_pid"].as_u64()
 }
 
-#[tokio::test]
-async fn systemd_services_are_judged_by_their_processes() {
-    let mut host = Host::online(Init::Systemd).await;
-    let ports: Vec<u16> = (0..5).map(|_| free_port()).collect();
+/// Writes every unit of the suite.
+fn systemd_units(host: &Host, ports: &[u16]) {
     let unit = |name: &str, body: &str| {
         let text = format!("[Service]\n{body}\n[Install]\nWantedBy=multi-user.target\n");
         host.machine.write(&format!("/etc/systemd/system/{name}.service"), &text);
@@ -121,6 +119,13 @@ async fn systemd_services_are_judged_by_their_processes() {
     };
     link("/dev/null", "masked");
     link("good.service", "alias");
+}
+
+#[tokio::test]
+async fn systemd_services_are_judged_by_their_processes() {
+    let mut host = Host::online(Init::Systemd).await;
+    let ports: Vec<u16> = (0..5).map(|_| free_port()).collect();
+    systemd_units(&host, &ports);
     host.machine.good(&["systemctl", "daemon-reload"]).await;
     let start = host
         .all(&[
