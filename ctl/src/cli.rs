@@ -10,6 +10,7 @@ use crate::out::{self, Format, word};
 use clap::{Parser, Subcommand};
 use legator_core::text::shown;
 use std::path::PathBuf;
+use tokio::signal::unix::{SignalKind, signal};
 
 const AFTER: &str = "Exit codes: 0 ok, 1 failed, 2 usage, 3 refused by policy, 4 sign in first, 5 waiting for approval, \
                      6 some hosts failed, 7 server unreachable, 130 interrupted.";
@@ -156,10 +157,12 @@ fn connected(command: impl Future<Output = Outcome>) -> Outcome {
         .build()
         .map_err(|error| Fault::failed(format!("no runtime: {error}")))?;
     let done = runtime.block_on(async {
+        // Listened for before anything is said, so that no Ctrl-C is lost.
+        let mut interrupt = signal(SignalKind::interrupt())?;
         tokio::select! {
             biased;
             done = command => done,
-            _ = tokio::signal::ctrl_c() => Ok(Exit::Interrupted),
+            _ = interrupt.recv() => Ok(Exit::Interrupted),
         }
     });
     // A read of standard input may still be pending; it must not hold the exit.

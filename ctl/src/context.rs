@@ -79,9 +79,9 @@ impl Contexts {
     pub fn pick(&self, name: Option<&str>) -> Result<Option<&Context>, Fault> {
         let Some(name) = name.or(self.current.as_deref()) else { return Ok(None) };
         let found = self.contexts.get(name);
-        found
-            .map(Some)
-            .ok_or_else(|| Fault::usage(format!("there is no context {name:?}")).hint("legatorctl contexts"))
+        found.map(Some).ok_or_else(|| {
+            Fault::usage(format!("there is no context {name:?}")).hint("legatorctl contexts list")
+        })
     }
 }
 

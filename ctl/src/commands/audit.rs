@@ -142,7 +142,7 @@ fn by(event: &Value) -> String {
 /// What an event says, without what only programs read: digests, keys, envelopes, ids that stand elsewhere.
 fn summary(event: &Value) -> String {
     const FIRST: [&str; 7] = ["text", "name", "change", "state", "verified", "reason", "mark"];
-    const NEVER: [&str; 22] = [
+    const NEVER: [&str; 21] = [
         "rights",
         "digest",
         "key",
@@ -160,7 +160,6 @@ fn summary(event: &Value) -> String {
         "person",
         "signed_by",
         "token",
-        "labels",
         "same_name",
         "limits_version",
         "detail",
@@ -170,6 +169,8 @@ fn summary(event: &Value) -> String {
     let mut parts: Vec<String> = FIRST
         .iter()
         .filter_map(|field| data.get(*field).filter(|value| !value.is_null()).map(|value| (field, value)))
+        // The text of a policy is no line.
+        .filter(|(_, value)| value.as_str().is_none_or(|text| !text.contains('\n')))
         .map(|(field, value)| match *field {
             "verified" => if value == &json!(true) { "verified" } else { "NOT verified" }.to_owned(),
             "mark" => out::plain(value).replace('_', " "),

@@ -60,10 +60,17 @@ fn answer(decision: &Value) -> String {
     }
 }
 
+/// Names that stand for no rule of a policy.
+const NO_RULES: [&str; 5] = ["host-level", "no-host", "no-rule", "policy-error", "assistant-proposes"];
+
 fn rule(decision: &Value) -> String {
+    let name = word(decision, "rule");
+    if NO_RULES.contains(&name.as_str()) {
+        return format!("{name}, which stands above every policy");
+    }
     let version = word(decision, "policy_version");
     let policy = if version == "0" { "the built-in policy".to_owned() } else { format!("policy {version}") };
-    format!("{} of {policy}", word(decision, "rule"))
+    format!("{name} of {policy}")
 }
 
 /// The answer of a policy, how it comes about, and what would change it.
@@ -151,7 +158,8 @@ pub fn vote_line(vote: &Value) -> String {
     }
     for (field, before) in [("mark", ", "), ("reason", ": ")] {
         let text = word(vote, field);
-        if !text.is_empty() {
+        let is_told = field != "mark" || word(vote, "decision") == "approve";
+        if is_told && !text.is_empty() {
             line.push_str(&format!("{before}{}", text.replace('_', " ")));
         }
     }
