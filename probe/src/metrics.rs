@@ -4,6 +4,7 @@
 
 use legator_core::health::{Disk, Metrics};
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Instant;
 
 use crate::disk;
@@ -29,6 +30,12 @@ pub struct MountLine {
 }
 
 impl MountLine {
+    /// Whether it is space in memory that people fill. What containers mount over files of the kernel is not.
+    fn is_in_memory(&self) -> bool {
+        let kernels = ["/proc", "/sys", "/dev"].iter().any(|root| Path::new(&self.path).starts_with(root));
+        self.filesystem == "tmpfs" && (!kernels || self.path == "/dev/shm")
+    }
+
     /// Whether it lies on this host's own devices.
     pub fn is_local(&self) -> bool {
         LOCAL.contains(&self.filesystem.as_str())
@@ -144,11 +151,14 @@ fn processes() -> u32 {
     u32::try_from(folder.flatten().filter(|entry| numeric(&entry.file_name())).count()).unwrap_or(u32::MAX)
 }
 
-/// Writable local file systems; of several mounts of one device the first counts.
+/// Writable local file systems, those in memory last; of several mounts of one device the first counts.
 fn disks() -> Vec<Disk> {
     let mut devices = BTreeSet::new();
-    let local = mounts().into_iter().filter(|mount| mount.is_local() && !mount.read_only);
+    let writable = mounts().into_iter().filter(|mount| !mount.read_only);
+    let (memory, others): (Vec<_>, Vec<_>) = writable.partition(MountLine::is_in_memory);
+    let local = others.into_iter().filter(MountLine::is_local);
     let once = local.filter(|mount| mount.filesystem == "overlay" || devices.insert(mount.device.clone()));
+    let once = once.chain(memory);
     let size = |mount: MountLine| {
         let stat = rustix::fs::statvfs(&mount.path).ok()?;
         let total = stat.f_blocks.saturating_mul(stat.f_frsize);
