@@ -8,7 +8,7 @@ work=$(mktemp -d -p /var/tmp)
 trap 'stop_all; rm -rf "$work"' EXIT
 
 probe=$(scripts/probe.sh | tail -1)
-cargo build --release --locked --bins
+cargo build --release --locked --workspace --bins
 cargo build --release --locked -p legator-store --example bench -p legator-testkit --example swarm -p legator-probe --example cage_cost
 built=${CARGO_TARGET_DIR:-target}/release
 
