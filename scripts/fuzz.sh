@@ -23,8 +23,10 @@ run() { # TARGET SECONDS: one line of figures; the log when it fails
     mkdir -p "$corpus/$name" "fuzz/found/$name"
     # The words that libFuzzer puts in are those of the replay's mutations.
     "$bin" --words "$name" >"fuzz/target/$name.words"
+    local dictionary=()
+    [ ! -s "fuzz/target/$name.words" ] || dictionary=("-dict=fuzz/target/$name.words")
     if ! FUZZ_TARGET=$name nice -n 10 "$bin" "$corpus/$name" "fuzz/seeds/$name" -artifact_prefix="fuzz/found/$name/" \
-        -dict="fuzz/target/$name.words" -max_total_time="$seconds" -max_len=8192 -timeout=10 -rss_limit_mb=1024 \
+        "${dictionary[@]}" -max_total_time="$seconds" -max_len=8192 -timeout=10 -rss_limit_mb=1024 \
         -print_final_stats=1 >"$log" 2>&1; then
         echo "$name: FAILED, see $log and fuzz/found/$name" >&2
         grep -E "panicked at|ERROR: libFuzzer|SUMMARY" -A 3 "$log" | head -20 >&2

@@ -13,7 +13,7 @@ impl Numbers {
     }
 
     /// The next one.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -22,7 +22,7 @@ impl Numbers {
 
     /// One below `count`; zero when `count` is zero.
     pub fn below(&mut self, count: usize) -> usize {
-        usize::try_from(self.next() >> 1).unwrap_or(usize::MAX).checked_rem(count).unwrap_or(0)
+        usize::try_from(self.draw() >> 1).unwrap_or(usize::MAX).checked_rem(count).unwrap_or(0)
     }
 }
 
