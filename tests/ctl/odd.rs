@@ -153,6 +153,35 @@ fn pending(server: &Server, verb: &str, args: &Value) -> String {
     plan["id"].as_str().unwrap().to_owned()
 }
 
+type Lie = Box<dyn Fn(&str, &mut Value) + Send + Sync>;
+
+/// Puts this into every view of a plan.
+fn in_view(field: &'static str, value: Value) -> Lie {
+    Box::new(move |path, answer| {
+        if !path.contains("/bytes") && path.contains("/plans/") {
+            answer[field] = value.clone();
+        }
+    })
+}
+
+/// Puts this into the bytes of every plan that has a difference, or that has none.
+fn in_bytes(different: bool, field: &'static str, value: Value) -> Lie {
+    Box::new(move |path, answer| {
+        if path.contains("/bytes") && answer["difference"].is_string() == different {
+            answer[field] = value.clone();
+        }
+    })
+}
+
+/// Answers this instead of the bytes of a plan, or instead of its view.
+fn instead_of(bytes: bool, value: Value) -> Lie {
+    Box::new(move |path, answer| {
+        if path.contains("/bytes") == bytes {
+            *answer = value.clone();
+        }
+    })
+}
+
 pub fn a_server_that_lies_gets_no_approval(server: &Server, dir: &Path) {
     let target = dir.join("target");
     std::fs::write(&target, "a\nb\n").unwrap();
@@ -163,68 +192,21 @@ pub fn a_server_that_lies_gets_no_approval(server: &Server, dir: &Path) {
     );
     let plan = |id: &str| server.get(&format!("/api/v1/plans/{id}"));
     let bytes = |id: &str| server.get(&format!("/api/v1/plans/{id}/bytes"));
-    let (mild_view, mild_bytes, grave_bytes) = (plan(&mild), bytes(&mild), bytes(&grave));
-    let other_view = |field: &'static str, value: Value| {
-        move |path: &str, answer: &mut Value| {
-            if !path.contains("/bytes") && path.contains("/plans/") {
-                answer[field] = value.clone();
-            }
-        }
-    };
-    let in_bytes = |field: &'static str, value: Value| {
-        move |path: &str, answer: &mut Value| {
-            if path.contains("/bytes") && answer["difference"].is_string() {
-                answer[field] = value.clone();
-            }
-        }
-    };
-    let url = |lie: Box<dyn Fn(&str, &mut Value) + Send + Sync>| liar(server, lie);
-    let grave_for_mild = grave_bytes.clone();
-    let lies: Vec<(&str, &str, String)> = vec![
-        (
-            "another plan's bytes",
-            &mild,
-            url(Box::new(move |path, answer| {
-                if path.contains("/bytes") {
-                    *answer = grave_for_mild.clone();
-                }
-            })),
-        ),
-        (
-            "another plan's view",
-            &grave,
-            url(Box::new(move |path, answer| {
-                if !path.contains("/bytes") {
-                    *answer = mild_view.clone();
-                }
-            })),
-        ),
-        ("other words", &grave, url(Box::new(other_view("verb", json!("file.stat"))))),
-        ("other arguments", &grave, url(Box::new(other_view("args", json!({"script": "true"}))))),
-        ("other hosts", &grave, url(Box::new(other_view("hosts", json!([]))))),
-        ("another reason", &grave, url(Box::new(other_view("reason", json!("routine"))))),
-        (
-            "leaves of another plan",
-            &grave,
-            url(Box::new(move |path, answer| {
-                if path.contains("/bytes") {
-                    answer["leaves"] = mild_bytes["leaves"].clone();
-                }
-            })),
-        ),
-        ("no proof of a difference", &write, url(Box::new(other_view("reading", Value::Null)))),
-        (
-            "receipts left out",
-            &write,
-            url(Box::new(|path, answer| {
-                if path.contains("/bytes") && answer["difference"].is_null() {
-                    answer["receipts"] = json!([]);
-                }
-            })),
-        ),
+    let other_leaves = bytes(&mild)["leaves"].clone();
+    let lies: Vec<(&str, &str, Lie)> = vec![
+        ("another plan's bytes", &mild, instead_of(true, bytes(&grave))),
+        ("another plan's view", &grave, instead_of(false, plan(&mild))),
+        ("other words", &grave, in_view("verb", json!("file.stat"))),
+        ("other arguments", &grave, in_view("args", json!({"script": "true"}))),
+        ("other hosts", &grave, in_view("hosts", json!([]))),
+        ("another reason", &grave, in_view("reason", json!("routine"))),
+        ("leaves of another plan", &grave, in_bytes(false, "leaves", other_leaves)),
+        ("no proof of a difference", &write, in_view("reading", Value::Null)),
+        ("receipts left out", &write, in_bytes(false, "receipts", json!([]))),
     ];
-    for (what, id, url) in &lies {
-        let ctl = Ctl::new(url, dir);
+    let count = lies.len() + 1;
+    for (what, id, lie) in lies {
+        let ctl = Ctl::new(&liar(server, lie), dir);
         for word in ["approve", "reject"] {
             let said = ctl.run(&["approvals", word, id, "--yes"]);
             assert_ne!(said.code, 0, "{what}: {said:?}");
@@ -233,15 +215,13 @@ pub fn a_server_that_lies_gets_no_approval(server: &Server, dir: &Path) {
         assert_eq!(plan(id)["state"], "pending", "{what}");
     }
     // A difference that the server made up is not shown: it is computed here.
-    let ctl = Ctl::new(&url(Box::new(in_bytes("difference", json!("nothing changes\n")))), dir);
+    let ctl = Ctl::new(&liar(server, in_bytes(true, "difference", json!("nothing changes\n"))), dir);
     let shown = ctl.expect(0, &["approvals", "show", &write]).stdout;
-    assert!(
-        shown.contains("-b\n") && shown.contains("+c\n") && !shown.contains("nothing changes"),
-        "{shown}"
-    );
+    let computed = shown.contains("-b\n") && shown.contains("+c\n") && !shown.contains("nothing changes");
+    assert!(computed, "{shown}");
     let honest = Ctl::new(&server.url, dir);
     for id in [&write, &mild, &grave] {
         honest.expect(0, &["approvals", "reject", id, "--yes"]);
     }
-    eprintln!("ctl: {} lies, no approval", lies.len() + 1);
+    eprintln!("ctl: {count} lies, no approval");
 }

@@ -249,9 +249,10 @@ when { context.verb == "service.restart" && resource.hasTag("env") && resource.g
 fn every_command_against_a_real_server() {
     let dir = tempfile::tempdir_in("/var/tmp").unwrap();
     let server = Server::start(dir.path());
+    // One after the other: hosts are told in the order in which they joined.
     let _web = Probe::start(&server, dir.path(), "web-01");
-    let mut database = Probe::start(&server, dir.path(), "db-01");
     server.online("web-01");
+    let mut database = Probe::start(&server, dir.path(), "db-01");
     server.online("db-01");
     let ctl = Ctl::new(&server.url, dir.path());
     let day = Day { ctl: &ctl, server: &server, dir: dir.path() };
