@@ -34,7 +34,7 @@ run() { # TARGET SECONDS: one line of figures; the log when it fails
     fi
     local runs cov
     runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
-    cov=$(grep -oE 'cov: [0-9]+ ft: [0-9]+' "$log" | tail -1)
+    cov=$(grep -oE 'cov: [0-9]+ ft: [0-9]+' "$log" | tail -1 || true)
     total=$((total + ${runs:-0}))
     printf '%-16s %4d s  %9s runs  %s\n' "$name" "$seconds" "${runs:-0}" "$cov"
     rmdir --ignore-fail-on-non-empty "fuzz/found/$name" fuzz/found 2>/dev/null || true
