@@ -75,7 +75,16 @@ fn body(bytes: &[u8]) {
     let again = foreign::body(written.as_bytes()).expect("what was read can be written and read");
     let rewritten = Value::Object(again).to_string();
     assert!(has_fraction(&plain) || rewritten == written, "{written} changes");
-    assert!(!written.contains("\\u0000"), "a NUL came through");
+    assert!(!has_nul(&plain), "a NUL came through");
+}
+
+fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(has_nul),
+        Value::Object(fields) => fields.iter().any(|(name, value)| name.contains('\0') || has_nul(value)),
+        _ => false,
+    }
 }
 
 fn body_examples() -> Vec<Vec<u8>> {

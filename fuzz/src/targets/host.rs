@@ -7,7 +7,6 @@ use super::text;
 use crate::Target;
 use crate::dice::Dice;
 use legator_core::inventory::{self, DIFFERENCES_MAX, PART_BYTES_MAX};
-use legator_core::text::is_hidden;
 use legator_core::verbs;
 use legator_probe::config::Settings;
 use serde_json::{Value, json};
@@ -204,10 +203,12 @@ fn inventory(bytes: &[u8]) {
     let mut dice = Dice::new(part.as_bytes());
     let content = ["", "one\n", "one\ntwo\n", part][dice.of(4)];
     if let Ok(call) = verbs::parse("file.write", &json!({"path": "/etc/motd", "content": content}), None) {
+        // Whoever shows it makes hidden characters visible; here it is as the file has it, and bounded.
         let difference = verbs::difference(&call, new);
         assert!(
-            !difference.chars().any(|c| is_hidden(c) && c != '\n' && c != '\t'),
-            "hidden: {difference:?}"
+            difference.len() <= new.to_string().len() * 4 + content.len() * 4 + 1024,
+            "{} bytes",
+            difference.len()
         );
     }
 }
