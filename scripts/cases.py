@@ -3,7 +3,7 @@ import collections, re, sys, xml.etree.ElementTree as xml
 
 # A figure is a line such as "grants: 97 refused by name"; a log line begins with its time, a panic with "thread".
 FIGURE = re.compile(r"^[a-z][\w ,/'().-]{1,60}: .*\d")
-NOISE = re.compile(r"^(thread|note|error|warning|stderr|stdout)\b|panicked at| (INFO|WARN|ERROR|DEBUG) ")
+NOISE = re.compile(r"^(test result|running|thread|note|error|warning|stderr|stdout)\b|panicked at| (INFO|WARN|ERROR|DEBUG) ")
 
 def figures(case):
     for name in ("system-err", "system-out"):
