@@ -173,4 +173,3 @@ pub fn event(tenant: TenantId, kind: &str) -> Subject {
 pub fn events(tenant: TenantId) -> Subject {
     Subject::new(format!("legator.event.{tenant}.>"))
 }
-
