@@ -2,45 +2,27 @@
 //!
 //! Owns that form of requests and of streamed pieces. Invariant: a reply counts only with its `message_stop`.
 
-use std::time::Duration;
-
-use futures::FutureExt;
-use futures::future::BoxFuture;
 use serde_json::{Value, json};
 
 use crate::assembly::Assembly;
 use crate::frames::Framing;
-use crate::http::{Http, Protocol};
-use crate::llm::{Llm, LlmError, Message, ModelCall, Prompt, Reply};
+use crate::http::{Protocol, only, with};
+use crate::llm::{LlmError, Message, ModelCall, Prompt};
 
 const VERSION: &str = "2023-06-01";
-pub(crate) const PROTOCOL: Protocol =
-    Protocol { framing: Framing::Events, kinds: &["text/event-stream"], take };
+pub(crate) static PROTOCOL: Protocol = Protocol {
+    path: "/v1/messages",
+    headers,
+    body,
+    reworded: only,
+    framing: Framing::Events,
+    kinds: &["text/event-stream"],
+    take,
+};
 
-/// The provider.
-pub(crate) struct Anthropic {
-    http: Http,
-    model: String,
-}
-
-impl Anthropic {
-    /// The provider below this address, which ends before `/v1/messages`.
-    pub(crate) fn new(url: &str, model: &str, key: Option<&str>, stall: Duration) -> Result<Self, LlmError> {
-        let mut headers = vec![("anthropic-version", VERSION.to_owned())];
-        headers.extend(key.map(|key| ("x-api-key", key.to_owned())));
-        let http = Http::new(format!("{}/v1/messages", url.trim_end_matches('/')), headers, stall)?;
-        Ok(Self { http, model: model.to_owned() })
-    }
-}
-
-impl Llm for Anthropic {
-    fn ask<'a>(
-        &'a self,
-        prompt: &'a Prompt,
-        said: &'a mut (dyn FnMut(&str) + Send),
-    ) -> BoxFuture<'a, Result<Reply, LlmError>> {
-        async move { self.http.stream(&body(&self.model, prompt), &PROTOCOL, said).await }.boxed()
-    }
+fn headers(key: Option<&str>) -> Vec<(&'static str, String)> {
+    let key = key.map(|key| ("x-api-key", key.to_owned()));
+    key.into_iter().chain([("anthropic-version", VERSION.to_owned())]).collect()
 }
 
 fn body(model: &str, prompt: &Prompt) -> Value {
@@ -50,14 +32,11 @@ fn body(model: &str, prompt: &Prompt) -> Value {
         .iter()
         .map(|tool| json!({"name": tool.name, "description": tool.summary, "input_schema": tool.schema}))
         .collect();
-    let mut body = json!({
+    let body = json!({
         "model": model, "system": prompt.system, "messages": messages,
         "max_tokens": prompt.tokens_max, "temperature": 0, "stream": true,
     });
-    if let (Value::Object(body), false) = (&mut body, tools.is_empty()) {
-        body.insert("tools".to_owned(), Value::Array(tools));
-    }
-    body
+    with(body, "tools", tools)
 }
 
 fn message(message: &Message) -> Value {

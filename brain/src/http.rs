@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
 use legator_core::text;
 use reqwest::{Client, Response};
 use serde_json::Value;
@@ -13,7 +14,7 @@ use tokio::time::timeout;
 
 use crate::assembly::Assembly;
 use crate::frames::{Frames, Framing};
-use crate::llm::{LlmError, Reply};
+use crate::llm::{Llm, LlmError, Prompt, Reply};
 
 const CONNECT: Duration = Duration::from_secs(10);
 const RETRIES_MAX: u32 = 2;
@@ -22,10 +23,12 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(20);
 const AFTER_THE_END: Duration = Duration::from_secs(2);
 const ERROR_BYTES_MAX: usize = 4 * 1024;
 
-/// A client of one provider.
+/// A client of one provider and model.
 pub(crate) struct Http {
     client: Client,
+    protocol: &'static Protocol,
     url: String,
+    model: String,
     headers: Vec<(&'static str, String)>,
     stall: Duration,
 }
@@ -33,8 +36,16 @@ pub(crate) struct Http {
 /// What a message of a stream says, to put into the assembly.
 pub(crate) type Take = fn(&mut Assembly, &Value, &mut (dyn FnMut(&str) + Send)) -> Result<(), LlmError>;
 
-/// How a provider answers.
+/// How a provider is asked and answers.
 pub(crate) struct Protocol {
+    /// Where, below the provider's address.
+    pub(crate) path: &'static str,
+    /// The headers, with this key.
+    pub(crate) headers: fn(Option<&str>) -> Vec<(&'static str, String)>,
+    /// What this model is sent.
+    pub(crate) body: fn(&str, &Prompt) -> Value,
+    /// The body in other words, where this refusal asks for them.
+    pub(crate) reworded: fn(&LlmError, Value) -> Option<Value>,
     /// How its messages are told apart.
     pub(crate) framing: Framing,
     /// The content types that its streams have.
@@ -44,27 +55,25 @@ pub(crate) struct Protocol {
 }
 
 impl Http {
-    /// A client that posts to this address and takes so long a silence.
+    /// A client of the provider below this address that takes so long a silence.
     pub(crate) fn new(
-        url: String,
-        headers: Vec<(&'static str, String)>,
+        protocol: &'static Protocol,
+        (url, model): (&str, &str),
+        key: Option<&str>,
         stall: Duration,
     ) -> Result<Self, LlmError> {
         let builder = Client::builder().connect_timeout(CONNECT.min(stall)).no_proxy();
         let builder = builder.redirect(reqwest::redirect::Policy::none()).user_agent("legator");
         let client = builder.build().map_err(|why| LlmError::Unreachable(why.to_string()))?;
-        Ok(Self { client, url, headers, stall })
+        let url = format!("{}{}", url.trim_end_matches('/'), protocol.path);
+        Ok(Self { client, protocol, url, model: model.to_owned(), headers: (protocol.headers)(key), stall })
     }
 
     /// Posts the body and reads the stream to its end.
-    pub(crate) async fn stream(
-        &self,
-        body: &Value,
-        protocol: &Protocol,
-        said: &mut (dyn FnMut(&str) + Send),
-    ) -> Result<Reply, LlmError> {
+    async fn stream(&self, body: &Value, said: &mut (dyn FnMut(&str) + Send)) -> Result<Reply, LlmError> {
+        let protocol = self.protocol;
         let response = self.begin(body).await?;
-        let response = self.is_stream(response, protocol).await?;
+        let response = self.is_stream(response).await?;
         let mut frames = Frames::new(protocol.framing);
         let mut assembly = Assembly::default();
         let mut bytes = response.bytes_stream();
@@ -92,11 +101,11 @@ impl Http {
     }
 
     /// A page or a document is no stream, whatever its status says.
-    async fn is_stream(&self, response: Response, protocol: &Protocol) -> Result<Response, LlmError> {
+    async fn is_stream(&self, response: Response) -> Result<Response, LlmError> {
         let kind =
             response.headers().get("content-type").and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        if kind.is_empty() || protocol.kinds.contains(&kind.as_str()) {
+        if kind.is_empty() || self.protocol.kinds.contains(&kind.as_str()) {
             return Ok(response);
         }
         let why = self.why(response).await;
@@ -145,6 +154,45 @@ impl Http {
         let message = value.pointer("/error/message").or_else(|| value.get("error")).and_then(Value::as_str);
         brief(&message.map_or_else(|| String::from_utf8_lossy(&body).into_owned(), str::to_owned))
     }
+}
+
+impl Llm for Http {
+    fn ask<'a>(
+        &'a self,
+        prompt: &'a Prompt,
+        said: &'a mut (dyn FnMut(&str) + Send),
+    ) -> BoxFuture<'a, Result<Reply, LlmError>> {
+        async move {
+            let body = (self.protocol.body)(&self.model, prompt);
+            let refused = match self.stream(&body, said).await {
+                Err(refused @ LlmError::Status { .. }) => refused,
+                done => return done,
+            };
+            match (self.protocol.reworded)(&refused, body) {
+                Some(other) => self.stream(&other, said).await,
+                None => Err(refused),
+            }
+        }
+        .boxed()
+    }
+}
+
+/// The `Authorization` header of a key.
+pub(crate) fn bearer(key: Option<&str>) -> Vec<(&'static str, String)> {
+    key.map(|key| ("authorization", format!("Bearer {key}"))).into_iter().collect()
+}
+
+/// A body that is the only one.
+pub(crate) fn only(_: &LlmError, _: Value) -> Option<Value> {
+    None
+}
+
+/// The body with a list of things under this name, unless there are none: some providers refuse an empty list.
+pub(crate) fn with(mut body: Value, name: &str, things: Vec<Value>) -> Value {
+    if let (Value::Object(body), false) = (&mut body, things.is_empty()) {
+        body.insert(name.to_owned(), Value::Array(things));
+    }
+    body
 }
 
 /// Puts one message into the assembly; true when it was the last one.

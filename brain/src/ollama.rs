@@ -2,46 +2,25 @@
 //!
 //! Owns that form of requests and of streamed pieces. Invariant: a reply counts only with `done: true`.
 
-use std::time::Duration;
-
-use futures::FutureExt;
-use futures::future::BoxFuture;
 use serde_json::{Value, json};
 
 use crate::assembly::Assembly;
 use crate::frames::Framing;
-use crate::http::{Http, Protocol};
-use crate::llm::{Llm, LlmError, Message, ModelCall, Prompt, Reply, guessed_tokens};
+use crate::http::{Protocol, bearer, only, with};
+use crate::llm::{LlmError, Message, ModelCall, Prompt, guessed_tokens};
+use crate::openai::functions;
 
-pub(crate) const PROTOCOL: Protocol =
-    Protocol { framing: Framing::Lines, kinds: &["application/x-ndjson", "application/json"], take };
+pub(crate) static PROTOCOL: Protocol = Protocol {
+    path: "/api/chat",
+    headers: bearer,
+    body,
+    reworded: only,
+    framing: Framing::Lines,
+    kinds: &["application/x-ndjson", "application/json"],
+    take,
+};
 /// The context that is asked for at least and at most, in tokens: the provider's own default cuts a prompt silently.
 const CONTEXT_TOKENS: std::ops::RangeInclusive<u64> = 8 * 1024..=128 * 1024;
-
-/// The provider.
-pub(crate) struct Ollama {
-    http: Http,
-    model: String,
-}
-
-impl Ollama {
-    /// The provider below this address, which ends before `/api/chat`.
-    pub(crate) fn new(url: &str, model: &str, key: Option<&str>, stall: Duration) -> Result<Self, LlmError> {
-        let headers = key.map(|key| ("authorization", format!("Bearer {key}"))).into_iter().collect();
-        let http = Http::new(format!("{}/api/chat", url.trim_end_matches('/')), headers, stall)?;
-        Ok(Self { http, model: model.to_owned() })
-    }
-}
-
-impl Llm for Ollama {
-    fn ask<'a>(
-        &'a self,
-        prompt: &'a Prompt,
-        said: &'a mut (dyn FnMut(&str) + Send),
-    ) -> BoxFuture<'a, Result<Reply, LlmError>> {
-        async move { self.http.stream(&body(&self.model, prompt), &PROTOCOL, said).await }.boxed()
-    }
-}
 
 fn body(model: &str, prompt: &Prompt) -> Value {
     let mut messages = vec![json!({"role": "system", "content": prompt.system})];
@@ -59,32 +38,16 @@ fn body(model: &str, prompt: &Prompt) -> Value {
             })),
         }
     }
-    let tools: Vec<Value> = prompt
-        .tools
-        .iter()
-        .map(|tool| {
-            let function = json!({"name": tool.name, "description": tool.summary, "parameters": tool.schema});
-            json!({"type": "function", "function": function})
-        })
-        .collect();
     let wanted = guessed_tokens(prompt).saturating_add(prompt.tokens_max.into()).next_power_of_two();
     let context = wanted.clamp(*CONTEXT_TOKENS.start(), *CONTEXT_TOKENS.end());
     let options = json!({"temperature": 0, "num_predict": prompt.tokens_max, "num_ctx": context});
-    let mut body = json!({"model": model, "messages": messages, "stream": true, "options": options});
-    if let (Value::Object(body), false) = (&mut body, tools.is_empty()) {
-        body.insert("tools".to_owned(), Value::Array(tools));
-    }
-    body
+    let body = json!({"model": model, "messages": messages, "stream": true, "options": options});
+    with(body, "tools", functions(prompt))
 }
 
 fn spoken(text: &str, calls: &[ModelCall]) -> Value {
-    let mut message = json!({"role": "assistant", "content": text});
-    let calls: Vec<Value> =
-        calls.iter().map(|call| json!({"function": {"name": call.name, "arguments": call.args}})).collect();
-    if let (Value::Object(message), false) = (&mut message, calls.is_empty()) {
-        message.insert("tool_calls".to_owned(), Value::Array(calls));
-    }
-    message
+    let call = |call: &ModelCall| json!({"function": {"name": call.name, "arguments": call.args}});
+    with(json!({"role": "assistant", "content": text}), "tool_calls", calls.iter().map(call).collect())
 }
 
 fn take(assembly: &mut Assembly, event: &Value, said: &mut (dyn FnMut(&str) + Send)) -> Result<(), LlmError> {

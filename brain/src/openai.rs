@@ -2,54 +2,22 @@
 //!
 //! Owns that form of requests and of streamed pieces. Invariant: a reply counts only with a `finish_reason` or `[DONE]`.
 
-use std::time::Duration;
-
-use futures::FutureExt;
-use futures::future::BoxFuture;
 use serde_json::{Value, json};
 
 use crate::assembly::Assembly;
 use crate::frames::Framing;
-use crate::http::{Http, Protocol};
-use crate::llm::{Llm, LlmError, Message, ModelCall, Prompt, Reply};
+use crate::http::{Protocol, bearer, with};
+use crate::llm::{LlmError, Message, ModelCall, Prompt, ToolCard};
 
-pub(crate) const PROTOCOL: Protocol =
-    Protocol { framing: Framing::Events, kinds: &["text/event-stream"], take };
-
-/// A provider of this kind.
-pub(crate) struct OpenAi {
-    http: Http,
-    model: String,
-}
-
-impl OpenAi {
-    /// The provider below this address, which ends before `/chat/completions`.
-    pub(crate) fn new(url: &str, model: &str, key: Option<&str>, stall: Duration) -> Result<Self, LlmError> {
-        let headers = key.map(|key| ("authorization", format!("Bearer {key}"))).into_iter().collect();
-        let http = Http::new(format!("{}/chat/completions", url.trim_end_matches('/')), headers, stall)?;
-        Ok(Self { http, model: model.to_owned() })
-    }
-}
-
-impl Llm for OpenAi {
-    fn ask<'a>(
-        &'a self,
-        prompt: &'a Prompt,
-        said: &'a mut (dyn FnMut(&str) + Send),
-    ) -> BoxFuture<'a, Result<Reply, LlmError>> {
-        async move {
-            let body = body(&self.model, prompt);
-            match self.http.stream(&body, &PROTOCOL, said).await {
-                // Newer models of OpenAI take the bound by another name, and no temperature.
-                Err(LlmError::Status { status: 400, detail }) if detail.contains("max_completion_tokens") => {
-                    self.http.stream(&renamed(body), &PROTOCOL, said).await
-                }
-                done => done,
-            }
-        }
-        .boxed()
-    }
-}
+pub(crate) static PROTOCOL: Protocol = Protocol {
+    path: "/chat/completions",
+    headers: bearer,
+    body,
+    reworded,
+    framing: Framing::Events,
+    kinds: &["text/event-stream"],
+    take,
+};
 
 fn body(model: &str, prompt: &Prompt) -> Value {
     let mut messages = vec![json!({"role": "system", "content": prompt.system})];
@@ -62,46 +30,38 @@ fn body(model: &str, prompt: &Prompt) -> Value {
             ),
         }
     }
-    let mut body = json!({
+    let body = json!({
         "model": model, "messages": messages, "stream": true, "max_tokens": prompt.tokens_max,
         "temperature": 0, "stream_options": {"include_usage": true},
     });
-    let tools: Vec<Value> = prompt
-        .tools
-        .iter()
-        .map(|tool| {
-            let function = json!({"name": tool.name, "description": tool.summary, "parameters": tool.schema});
-            json!({"type": "function", "function": function})
-        })
-        .collect();
-    if let (Value::Object(body), false) = (&mut body, tools.is_empty()) {
-        body.insert("tools".to_owned(), Value::Array(tools));
-    }
-    body
+    with(body, "tools", functions(prompt))
 }
 
-fn renamed(mut body: Value) -> Value {
-    if let Value::Object(fields) = &mut body {
-        fields.remove("temperature");
-        if let Some(most) = fields.remove("max_tokens") {
-            fields.insert("max_completion_tokens".to_owned(), most);
-        }
-    }
-    body
+/// What may be called, as functions.
+pub(crate) fn functions(prompt: &Prompt) -> Vec<Value> {
+    let function = |tool: &ToolCard| {
+        let function = json!({"name": tool.name, "description": tool.summary, "parameters": tool.schema});
+        json!({"type": "function", "function": function})
+    };
+    prompt.tools.iter().map(function).collect()
+}
+
+/// Newer models of OpenAI take the bound by another name, and no temperature.
+fn reworded(refused: &LlmError, mut body: Value) -> Option<Value> {
+    let LlmError::Status { status: 400, detail } = refused else { return None };
+    let fields = body.as_object_mut().filter(|_| detail.contains("max_completion_tokens"))?;
+    fields.remove("temperature");
+    let most = fields.remove("max_tokens")?;
+    fields.insert("max_completion_tokens".to_owned(), most);
+    Some(body)
 }
 
 fn spoken(text: &str, calls: &[ModelCall]) -> Value {
-    if calls.is_empty() {
-        return json!({"role": "assistant", "content": text});
-    }
-    let calls: Vec<Value> = calls
-        .iter()
-        .map(|call| {
-            let function = json!({"name": call.name, "arguments": call.args.to_string()});
-            json!({"id": call.id, "type": "function", "function": function})
-        })
-        .collect();
-    json!({"role": "assistant", "content": text, "tool_calls": calls})
+    let calls = calls.iter().map(|call| {
+        let function = json!({"name": call.name, "arguments": call.args.to_string()});
+        json!({"id": call.id, "type": "function", "function": function})
+    });
+    with(json!({"role": "assistant", "content": text}), "tool_calls", calls.collect())
 }
 
 fn take(assembly: &mut Assembly, event: &Value, said: &mut (dyn FnMut(&str) + Send)) -> Result<(), LlmError> {

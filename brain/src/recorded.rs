@@ -7,20 +7,14 @@ use crate::frames::Frames;
 use crate::http::{Protocol, taken};
 use crate::llm::{LlmError, Reply};
 use crate::settings::Provider;
-use crate::{anthropic, ollama, openai};
 
 /// The reply in a stream of this provider, which came in these pieces, and what was said on the way.
 ///
 /// # Errors
 /// As a live stream fails.
 pub fn reply(provider: Provider, pieces: &[&[u8]]) -> (Result<Reply, LlmError>, String) {
-    let protocol = match provider {
-        Provider::OpenAi => &openai::PROTOCOL,
-        Provider::Anthropic => &anthropic::PROTOCOL,
-        Provider::Ollama => &ollama::PROTOCOL,
-    };
     let mut said = String::new();
-    let reply = read(protocol, pieces, &mut said);
+    let reply = read(provider.protocol(), pieces, &mut said);
     (reply, said)
 }
 

@@ -10,10 +10,9 @@ use std::time::Duration;
 use legator_core::brain::BrainStatus;
 use legator_core::span::Span;
 
-use crate::anthropic::Anthropic;
+use crate::http::{Http, Protocol};
 use crate::llm::{Llm, LlmError};
-use crate::ollama::Ollama;
-use crate::openai::OpenAi;
+use crate::{anthropic, ollama, openai};
 
 /// What to set to have chats.
 pub const WHAT_TO_SET: &str = "set LEGATOR_LLM_PROVIDER (openai, ollama or anthropic), LEGATOR_LLM_MODEL, and where needed LEGATOR_LLM_URL \
@@ -167,6 +166,15 @@ impl Provider {
         }
     }
 
+    /// How it is talked to.
+    pub(crate) const fn protocol(self) -> &'static Protocol {
+        match self {
+            Self::OpenAi => &openai::PROTOCOL,
+            Self::Ollama => &ollama::PROTOCOL,
+            Self::Anthropic => &anthropic::PROTOCOL,
+        }
+    }
+
     /// The word for it.
     pub const fn word(self) -> &'static str {
         match self {
@@ -186,11 +194,7 @@ impl Model {
     /// A client of it.
     pub fn connect(&self) -> Result<Arc<dyn Llm>, LlmError> {
         let key = self.key.as_ref().map(|key| key.0.as_str());
-        Ok(match self.provider {
-            Provider::OpenAi => Arc::new(OpenAi::new(&self.url, &self.name, key, self.stall)?),
-            Provider::Ollama => Arc::new(Ollama::new(&self.url, &self.name, key, self.stall)?),
-            Provider::Anthropic => Arc::new(Anthropic::new(&self.url, &self.name, key, self.stall)?),
-        })
+        Ok(Arc::new(Http::new(self.provider.protocol(), (&self.url, &self.name), key, self.stall)?))
     }
 }
 
