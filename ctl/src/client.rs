@@ -3,13 +3,10 @@
 //! Owns the HTTP client. Never retries a request that changes something.
 
 use crate::exit::{Exit, Fault};
-use crate::trust::Named;
+use legator_wire::trust;
 use reqwest::{Method, RequestBuilder, Response};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// The largest answer that is read into memory, in bytes.
@@ -24,16 +21,6 @@ pub struct Client {
     base: String,
     key: Option<String>,
     http: reqwest::Client,
-}
-
-/// TLS that trusts these certificates alone.
-fn trusting(pem: &[u8]) -> Result<rustls::ClientConfig, String> {
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let named = Named::new(certificates.map_err(|error| error.to_string())?, Arc::clone(&provider))?;
-    let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let config = config.map_err(|error| error.to_string())?.dangerous();
-    Ok(config.with_custom_certificate_verifier(Arc::new(named)).with_no_client_auth())
 }
 
 impl Client {
@@ -57,7 +44,7 @@ impl Client {
             builder = builder.tls_certs_only([]);
         }
         if let Some(pem) = ca {
-            let config = trusting(pem)
+            let config = trust::only(pem)
                 .map_err(|error| Fault::usage(format!("the CA file holds no usable certificate: {error}")))?;
             builder = builder.tls_backend_preconfigured(config);
         }

@@ -13,7 +13,6 @@ pub mod out;
 pub mod plan;
 pub mod sse;
 pub mod table;
-mod trust;
 pub mod verify;
 pub mod yaml;
 

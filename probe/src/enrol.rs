@@ -8,6 +8,7 @@ use legator_core::time::Timestamp;
 use legator_wire::credential::{Admission, Enrolment, Renewal};
 use legator_wire::dsse::Envelope;
 use legator_wire::keys::{ProbeKey, Signer as _};
+use legator_wire::trust;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
@@ -19,7 +20,6 @@ use std::time::Duration;
 use crate::disk;
 use crate::error::ProbeError;
 use crate::identity::Identity;
-use crate::trust::Named;
 
 #[cfg(test)]
 mod tests;
@@ -228,19 +228,13 @@ pub(crate) fn problem(body: &[u8]) -> String {
 
 /// TLS that trusts the given file alone, or the system's roots. Without TLS in the address nothing has to be trusted.
 fn tls(ca: Option<&Path>, needed: bool) -> Result<ClientConfig, ProbeError> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config =
-        ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
-    let config = config.map_err(|error| ProbeError::Tls(error.to_string()))?;
-    let none =
-        || ProbeError::Tls("no certificate to trust was found: name one with ca = in probe.toml".into());
     if let Some(path) = ca {
-        let named = Named::new(certificates(path)?, provider).map_err(|_| none())?;
-        return Ok(config
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(named))
-            .with_no_client_auth());
+        let unusable = |why| ProbeError::Tls(format!("{}: {why}", path.display()));
+        return trust::only(&read_pem(path)?).map_err(unusable);
     }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = config.map_err(|error| ProbeError::Tls(error.to_string()))?;
     let mut roots = RootCertStore::empty();
     let system = SYSTEM_ROOTS.iter().map(Path::new).find(|path| path.is_file());
     if let Some(path) = system.filter(|_| needed) {
@@ -248,14 +242,18 @@ fn tls(ca: Option<&Path>, needed: bool) -> Result<ClientConfig, ProbeError> {
         roots.add_parsable_certificates(certificates(path)?);
     }
     if roots.is_empty() && needed {
-        return Err(none());
+        let none = "no certificate to trust was found: name one with ca = in probe.toml";
+        return Err(ProbeError::Tls(none.into()));
     }
     Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, ProbeError> {
+fn read_pem(path: &Path) -> Result<Vec<u8>, ProbeError> {
     let missing = || ProbeError::Tls(format!("{} is not there", path.display()));
-    let pem = disk::read(path, ROOTS_BYTES_MAX)?.ok_or_else(missing)?;
-    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    disk::read(path, ROOTS_BYTES_MAX)?.ok_or_else(missing)
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, ProbeError> {
+    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&read_pem(path)?).collect();
     all.map_err(|error| ProbeError::Tls(format!("{}: {error}", path.display())))
 }

@@ -24,5 +24,4 @@ pub mod run;
 pub mod session;
 pub mod status;
 pub mod system;
-mod trust;
 pub mod verbs;

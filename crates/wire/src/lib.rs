@@ -17,3 +17,4 @@ pub mod order;
 pub mod receipt;
 pub mod refusal;
 pub mod secret;
+pub mod trust;

@@ -183,12 +183,9 @@ async fn ask(
         ("args".to_owned(), Value::Object(args)),
         ("selector".to_owned(), json!(selector)),
     ]);
-    let mut put = |name: &str, value: Option<Value>| {
-        if let Some(value) = value {
-            body.insert(name.to_owned(), value);
-        }
-    };
-    put("level", asking.level.map(|level| json!(level)));
+    if let Some(level) = asking.level {
+        body.insert("level".to_owned(), json!(level));
+    }
     if asking.dry_run {
         return verdict::simulate(session, &body.into()).await.map(|effect| effect.exit());
     }

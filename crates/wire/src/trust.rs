@@ -6,25 +6,36 @@
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use std::sync::Arc;
+
+/// TLS of a client that trusts the certificates in this PEM alone, as authorities and as themselves.
+///
+/// # Errors
+/// It is no PEM, or none of them can be used.
+pub fn only(pem: &[u8]) -> Result<ClientConfig, String> {
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    let certificates = certificates.map_err(|error| error.to_string())?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let named = Named::new(certificates, Arc::clone(&provider))?;
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = config.map_err(|error| error.to_string())?.dangerous();
+    Ok(config.with_custom_certificate_verifier(Arc::new(named)).with_no_client_auth())
+}
 
 /// The verifier over certificates that somebody named.
 #[derive(Debug)]
-pub(crate) struct Named {
+struct Named {
     certificates: Vec<CertificateDer<'static>>,
     authorities: Arc<WebPkiServerVerifier>,
     provider: Arc<CryptoProvider>,
 }
 
 impl Named {
-    /// Trusts these, as authorities and as themselves.
-    ///
-    /// # Errors
-    /// None of them can be used.
-    pub(crate) fn new(
+    fn new(
         certificates: Vec<CertificateDer<'static>>,
         provider: Arc<CryptoProvider>,
     ) -> Result<Self, String> {
