@@ -7,13 +7,7 @@ source scripts/server.sh
 bin=${BIN_DIR:-target/debug}
 home=target/model
 work=$(mktemp -d)
-model_pid=
-finish() {
-    stop_all
-    [ -z "$model_pid" ] || kill "$model_pid" 2>/dev/null || true
-    rm -rf "$work"
-}
-trap finish EXIT
+trap 'stop_all; rm -rf "$work"' EXIT
 die() { echo "model: $*" >&2; tail -5 "$work"/*/legator.log "$work/model.log" >&2 || true; exit 1; }
 
 [ -x "$bin/legator" ] || cargo build --workspace --bins --locked
@@ -27,7 +21,7 @@ fi
 port=$((20000 + RANDOM % 20000))
 begun=$SECONDS
 "$home/venv/bin/python" scripts/model.py "$port" >"$work/model.log" 2>&1 &
-model_pid=$!
+started+=("$!")
 wait_for 120 curl -sf "http://127.0.0.1:$port/health" || die "the model's server is not ready"
 echo "model: ready after $((SECONDS - begun)) s"
 

@@ -8,13 +8,7 @@ minutes=${1:-10}
 bin=${BIN_DIR:-target/debug}
 venv=target/schemathesis
 work=$(mktemp -d)
-model_pid=
-finish() {
-    stop_all
-    [ -z "$model_pid" ] || kill "$model_pid" 2>/dev/null || true
-    rm -rf "$work"
-}
-trap finish EXIT
+trap 'stop_all; rm -rf "$work"' EXIT
 
 [ -x "$bin/legator" ] && [ -x "$bin/legator-probe" ] || cargo build --workspace --bins --locked
 if ! "$venv/bin/schemathesis" --version >/dev/null 2>&1; then
@@ -24,7 +18,10 @@ fi
 
 # A model that says one sentence, so that questions in chats are taken and answered.
 model_port=$((20000 + RANDOM % 20000))
-python3 - "$model_port" <<'PY' >"$work/model.log" 2>&1 &
+export LEGATOR_LLM_PROVIDER=openai LEGATOR_LLM_URL="http://127.0.0.1:$model_port/v1" LEGATOR_LLM_MODEL=stub LEGATOR_LLM_KEY=none
+
+stub_model() { # PORT
+    python3 - "$1" <<'PY' >"$work/model.log" 2>&1 &
 import http.server, json, sys
 
 class Model(http.server.BaseHTTPRequestHandler):
@@ -44,8 +41,8 @@ class Model(http.server.BaseHTTPRequestHandler):
 
 http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Model).serve_forever()
 PY
-model_pid=$!
-export LEGATOR_LLM_PROVIDER=openai LEGATOR_LLM_URL="http://127.0.0.1:$model_port/v1" LEGATOR_LLM_MODEL=stub LEGATOR_LLM_KEY=none
+    started+=("$!")
+}
 
 try() { # NAME URL PHASES [ARGS...]: a quarter of the time
     local log="$work/$1.txt" code=0
@@ -60,6 +57,7 @@ try() { # NAME URL PHASES [ARGS...]: a quarter of the time
 
 run() { # NAME PORT [KEY]: starts a server and tries it for half the time
     local name=$1 address=127.0.0.1:$2 key=${3:-} data="$work/$1" token signed=()
+    stub_model "$model_port"
     if [ -n "$key" ]; then
         key=$("$bin/legator" admin bootstrap --data-dir "$data")
         signed=(-H "Authorization: Bearer $key")
