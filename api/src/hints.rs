@@ -59,7 +59,32 @@ fn by_status(status: StatusCode) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+    use std::path::Path;
+
+    /// The source files below a folder, as one text.
+    fn sources(folder: &Path, text: &mut String) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => sources(&path, text),
+                false if path.ends_with("hints.rs") => {}
+                false => text.push_str(&std::fs::read_to_string(&path).unwrap()),
+            }
+        }
+    }
+
+    #[test]
+    fn every_code_with_a_hint_is_one_that_is_given() {
+        let (root, mut text) = (Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap(), String::new());
+        for folder in ["api/src", "src", "crates/core/src", "crates/gate/src", "crates/store/src"] {
+            sources(&root.join(folder), &mut text);
+        }
+        for (code, _) in BY_CODE {
+            assert!(text.contains(&format!("\"{code}\"")), "nothing is refused as {code}");
+        }
+    }
 
     #[test]
     fn every_status_has_a_hint() {

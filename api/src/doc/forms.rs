@@ -183,3 +183,19 @@ fn of_labels(labels: &mut Map<String, Value>) {
         value.insert("pattern".into(), json!(LABEL_VALUE));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::panic)]
+    use super::*;
+
+    #[test]
+    fn every_form_is_of_a_member_that_there_is() {
+        let document = crate::openapi();
+        for (schema, member, form) in MEMBERS {
+            let found = document.pointer(&format!("/components/schemas/{schema}/properties/{member}"));
+            let found = found.unwrap_or_else(|| panic!("{schema} has no {member}"));
+            assert!(found.to_string().contains("pattern"), "{schema}.{member} was given no {form}: {found}");
+        }
+    }
+}
