@@ -105,6 +105,8 @@ pub struct Begun {
     pub session: Session,
     /// The one before, where it had not ended: edge and epoch.
     pub fenced: Option<(InstanceId, u64)>,
+    /// It is the one that showed a clone.
+    pub shows_clone: bool,
 }
 
 const COLUMNS: &str = "host, tenant, edge, epoch, instance, began_at, seen_at, ended_at, clock_ahead_ms, hello, fenced, cloned_at, metrics";
@@ -156,7 +158,7 @@ pub async fn tenants_of(store: &Store, hosts: &[HostId]) -> Result<HashMap<HostI
 pub async fn begin(store: &Store, openings: &[Opening], trace: TraceId) -> Result<Vec<Begun>, StoreError> {
     let kept = store.keep(crate::Keeping::Sessions, async |tx| {
         let begun = planned(tx, openings).await?;
-        if begun.iter().any(is_news) {
+        if begun.iter().any(|begun| begun.shows_clone) {
             return Ok(None);
         }
         written(tx, &begun).await?;
@@ -170,7 +172,7 @@ pub async fn begin(store: &Store, openings: &[Opening], trace: TraceId) -> Resul
         .write(&op, async |tx| {
             let begun = planned(tx, openings).await?;
             written(tx, &begun).await?;
-            let mut news = begun.iter().filter(|begun| is_news(begun)).map(|begun| &begun.session);
+            let mut news = begun.iter().filter(|begun| begun.shows_clone).map(|begun| &begun.session);
             // Another worker may have told it meanwhile; the batch is still told once.
             let first = news.next().or(begun.first().map(|begun| &begun.session));
             let Some(first) = first else { return Err(StoreError::corrupt("batch", "it is empty")) };
@@ -183,11 +185,6 @@ pub async fn begin(store: &Store, openings: &[Opening], trace: TraceId) -> Resul
             Ok(audited.map(|()| begun))
         })
         .await
-}
-
-/// Whether this session is the one that showed the clone.
-fn is_news(begun: &Begun) -> bool {
-    begun.session.cloned_at == Some(begun.session.began_at)
 }
 
 fn cloned(session: &Session, trace: TraceId) -> (Op, NewEvent) {
@@ -205,10 +202,12 @@ async fn planned(tx: &Tx, openings: &[Opening]) -> Result<Vec<Begun>, StoreError
     let mut known = by_host(&tx.all(&text, vec![json!(hosts).to_string().into()]).await?)?;
     let mut begun: Vec<Begun> = Vec::with_capacity(openings.len());
     for opening in openings {
-        let next = next_session(known.get(&opening.host), opening, tx.now());
+        let mut next = next_session(known.get(&opening.host), opening, tx.now());
         known.insert(opening.host, next.session.clone());
-        // Two hellos of one host in a batch: the later one stands.
-        begun.retain(|earlier| earlier.session.host != opening.host);
+        // Two hellos of one host in a batch: the later one stands, and what the earlier one showed is still told.
+        if let Some(place) = begun.iter().position(|earlier| earlier.session.host == opening.host) {
+            next.shows_clone |= begun.remove(place).shows_clone;
+        }
         begun.push(next);
     }
     Ok(begun)
@@ -237,7 +236,8 @@ fn next_session(old: Option<&Session>, opening: &Opening, now: Timestamp) -> Beg
             .filter(|old| now.since(old.seen_at) <= ONLINE_WITHIN)
             .and_then(|old| old.metrics.clone()),
     };
-    Begun { session, fenced: old.filter(|old| old.ended_at.is_none()).map(|old| (old.edge, old.epoch)) }
+    let fenced = old.filter(|old| old.ended_at.is_none()).map(|old| (old.edge, old.epoch));
+    Begun { session, fenced, shows_clone: cloned && held.is_none() }
 }
 
 async fn written(tx: &Tx, begun: &[Begun]) -> Result<(), StoreError> {

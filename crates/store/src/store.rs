@@ -129,8 +129,12 @@ impl Store {
         E: From<StoreError>,
     {
         let mut turn = self.inner.writer.turn().await.map_err(E::from)?;
-        let tx =
-            Tx::new(self, op.clone(), turn.transaction().await.map_err(E::from)?, crate::tx::Purpose::Act);
+        let tx = Tx::new(
+            self,
+            op.clone(),
+            turn.transaction(&self.inner.writer).await.map_err(E::from)?,
+            crate::tx::Purpose::Act,
+        );
         match work(&tx).await {
             Ok(Audited { value, events }) => {
                 if let Err(error) = tx.record(events).await {
@@ -159,7 +163,7 @@ impl Store {
         let op = Op::system(TenantId::DEFAULT, "keep", TraceId::new(0));
         let mut turn = self.inner.writer.turn().await.map_err(E::from)?;
         let purpose = crate::tx::Purpose::Keep(what);
-        let tx = Tx::new(self, op, turn.transaction().await.map_err(E::from)?, purpose);
+        let tx = Tx::new(self, op, turn.transaction(&self.inner.writer).await.map_err(E::from)?, purpose);
         match work(&tx).await {
             Ok(value) => {
                 turn.finish(self, tx).await.map_err(E::from)?;
@@ -173,7 +177,7 @@ impl Store {
     }
 
     /// Takes an act back; tells of changed rights if it found some.
-    async fn give_up(&self, turn: Turn<'_>, tx: Tx) {
+    async fn give_up(&self, turn: Turn, tx: Tx) {
         turn.give_up(tx).await;
         if self.inner.book.read().alarms.is_empty() {
             return;

@@ -1,7 +1,8 @@
 //! The one connection that writes, and whose turn it is.
 //!
 //! Owns commits. Acts that wait for each other are committed together: each runs in a savepoint of its own, so that one that
-//! fails takes nothing with it, and all return when the one commit is durable.
+//! fails takes nothing with it, and all return when the one commit is durable. Invariant: what is committed is known to the book of rights,
+//! also when whoever asked has gone away meanwhile.
 
 use crate::rights::Changes;
 use crate::{Store, StoreError, Tx, sql};
@@ -88,12 +89,12 @@ impl Writer {
     }
 
     /// Waits until it is this act's turn.
-    pub(crate) async fn turn(&self) -> Result<Turn<'_>, StoreError> {
+    pub(crate) async fn turn(&self) -> Result<Turn, StoreError> {
         let waiting = Waiting::new(&self.waiting);
         let turn = tokio::time::timeout(Duration::from_secs(TURN_SECS), self.desk.clone().lock_owned()).await;
         let desk = turn.map_err(|_| StoreError::Busy(TURN_SECS))?;
         drop(waiting);
-        Ok(Turn { writer: self, desk })
+        Ok(Turn { desk })
     }
 
     fn crowded(&self) -> bool {
@@ -111,49 +112,61 @@ impl Writer {
 }
 
 /// One act's turn at the connection.
-pub(crate) struct Turn<'a> {
-    writer: &'a Writer,
+pub(crate) struct Turn {
     desk: OwnedMutexGuard<Desk>,
 }
 
-impl Turn<'_> {
+impl Turn {
     /// The transaction of the act: its own, or a savepoint in the group's when others wait.
-    pub(crate) async fn transaction(&mut self) -> Result<DatabaseTransaction, StoreError> {
+    pub(crate) async fn transaction(&mut self, writer: &Writer) -> Result<DatabaseTransaction, StoreError> {
         if self.desk.group.is_none() {
-            let outer = self.writer.begin().await?;
-            if !self.writer.crowded() {
+            let outer = writer.begin().await?;
+            if !writer.crowded() {
                 return Ok(outer);
             }
             self.desk.group = Some(Group { outer, acts: 0, done: watch::Sender::new(None) });
         }
         match &self.desk.group {
             Some(group) => Ok(group.outer.begin().await?),
-            None => self.writer.begin().await,
+            None => writer.begin().await,
         }
     }
 
-    /// Makes the act durable, alone or with its group.
-    pub(crate) async fn finish(mut self, store: &Store, tx: Tx) -> Result<(), StoreError> {
+    /// Makes the act durable, alone or with its group. In a task of its own: a caller that goes away between a commit and the book of
+    /// rights would leave the two apart.
+    pub(crate) async fn finish(self, store: &Store, tx: Tx) -> Result<(), StoreError> {
+        let store = store.clone();
         let act = tx.keeping().is_none();
         let (conn, changes) = tx.into_parts();
+        let finished = tokio::spawn(async move { self.commit(&store, conn, changes, act).await }).await;
+        finished.unwrap_or_else(|error| Err(StoreError::Commit(error.to_string())))
+    }
+
+    async fn commit(
+        mut self,
+        store: &Store,
+        conn: DatabaseTransaction,
+        changes: Changes,
+        act: bool,
+    ) -> Result<(), StoreError> {
+        let writer = &store.inner.writer;
         sql::count();
         conn.commit().await?;
         let Some(group) = self.desk.group.as_mut() else {
             store.inner.book.apply(changes);
             if act {
-                self.writer.committed();
+                writer.committed();
             }
             return Ok(());
         };
-        self.writer.ahead().merge(changes);
+        writer.ahead().merge(changes);
         group.acts += 1;
         let mut done = group.done.subscribe();
         if group.acts >= GROUP_MAX {
-            self.writer.close(&mut self.desk, store).await;
+            writer.close(&mut self.desk, store).await;
             return outcome(&done.borrow());
         }
-        let Turn { writer, desk } = self;
-        drop(desk);
+        drop(self.desk);
         // Whoever waits for a turn comes first; then one of the group closes it for all.
         tokio::select! {
             biased;

@@ -145,6 +145,19 @@ async fn epochs_rise_and_only_the_current_session_ends() {
 }
 
 #[tokio::test]
+async fn two_runs_that_take_turns_within_one_batch_are_told_once() {
+    let store = store().await;
+    let host = enrolled(&store, 1).await;
+    let batch: Vec<Opening> =
+        [1, 2, 1, 2, 1, 2].into_iter().map(|instance| opening(host, instance)).collect();
+    let begun = sessions::begin(&store, &batch, TRACE).await.unwrap();
+    assert!(begun.iter().all(|begun| begun.session.cloned_at.is_some()));
+    assert_eq!(events(&store, "host.cloned").await, 1);
+    assert!(begin(&store, host, 1).await.session.cloned_at.is_some());
+    assert_eq!(events(&store, "host.cloned").await, 1);
+}
+
+#[tokio::test]
 async fn two_runs_that_take_turns_are_held_back_once_told_and_cleared() {
     let store = store().await;
     let host = enrolled(&store, 1).await;
